@@ -1,0 +1,17 @@
+"""Filter policies: which windows are worth sending to the cloud (§III-D). Layer 0.
+
+To add one: a file here with a class like `base.FilterPolicy`, a line below, and it rides tests/test_filters.py.
+"""
+
+from clownfish.filters.base import FilterPolicy
+from clownfish.registry import Registry
+
+FILTERS: Registry[type[FilterPolicy]] = Registry(
+    "filter policy",
+    {
+        "context_aware": "clownfish.filters.context_aware:ContextAware",
+        "periodic": "clownfish.filters.periodic:Periodic",
+        "always": "clownfish.filters.always:Always",
+        "never": "clownfish.filters.never:Never",
+    },
+)

@@ -1,0 +1,170 @@
+"""What edge, router and worker say to each other (DESIGN §7; layer 0).
+
+An uplink is one *session*: two DEALER sockets, `control` and `data`, that carry the same fresh random routing id. When
+either breaks, or the router stays silent for longer than the lease, the session is over and a new one begins: what
+was in flight is counted as lost, or sent again where it still matters.
+
+- control, edge → router: Hello, Ping. Router → edge: Credit, Refused, Missing, Answer, Dropped.
+- data, edge → router: FrameData, then WindowRequest naming its frames. Nothing flows back on it.
+- worker → router: Ready, Progress, Done, Goodbye. Router → worker: Job, Refused.
+
+Credit is absolute (QUIC's MAX_DATA): how many windows and bytes the edge may have sent since its Hello, in all. A lost or
+repeated Credit does no harm. Deadlines cross hosts as time left, never as a clock reading.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clownfish.messages import Vector, WindowKey
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Opens a session: who asks, and which classes its local model answers with, in order."""
+
+    edge: str
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Edge → router on control, from the loop that does the work. Answered with Credit."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Router → edge: totals since Hello; void when `lease_ms` pass without another."""
+
+    windows_total: int
+    bytes_total: int
+    lease_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Router → edge or worker: this cannot work, and why, in words for people (classes differ, unknown model)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameData:
+    """One encoded frame. `codec` is self-describing: its name decodes `data` to (height, width, 3) RGB."""
+
+    stream: str
+    epoch: int
+    n: int
+    codec: str
+    width: int
+    height: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRequest:
+    """Names a window's frames, oldest first, all of which are sent before it or known to the router already."""
+
+    stream: str
+    epoch: int
+    t: int
+    frames: tuple[int, ...]
+    deadline_ms: int
+    """Time left, when sent, until the answer can no longer matter."""
+
+    @property
+    def key(self) -> WindowKey:
+        return WindowKey(self.stream, self.epoch, self.t)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Router → edge: these frames of this window are not in the cache; send them and ask again."""
+
+    stream: str
+    epoch: int
+    t: int
+    frames: tuple[int, ...]
+
+    @property
+    def key(self) -> WindowKey:
+        return WindowKey(self.stream, self.epoch, self.t)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Router → edge: the remote model's answer for one window."""
+
+    stream: str
+    epoch: int
+    t: int
+    p: Vector
+    model: str
+    model_ms: float
+
+    @property
+    def key(self) -> WindowKey:
+        return WindowKey(self.stream, self.epoch, self.t)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Router → edge: this window will not be answered; `reason` is a counter's name (expired, quarantined, …)."""
+
+    stream: str
+    epoch: int
+    t: int
+    reason: str
+
+    @property
+    def key(self) -> WindowKey:
+        return WindowKey(self.stream, self.epoch, self.t)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Worker → router: model, classes in order, and how many jobs it may hold at once."""
+
+    worker: str
+    model: str
+    classes: tuple[str, ...]
+    credit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Worker → router, from the loop that does the work. `done` counts finished jobs since Ready."""
+
+    worker: str
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Router → worker: one window's encoded frames. `job` is the router's own number for it."""
+
+    job: int
+    codec: tuple[str, ...]
+    width: int
+    height: int
+    deadline_ms: int
+    data: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Worker → router: the answer, or (`p` empty) why there is none, in `error`."""
+
+    job: int
+    p: Vector
+    model_ms: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """Worker → router: drained; give it nothing more."""
+
+    worker: str

@@ -1,0 +1,43 @@
+"""Video sources. Layer 1.
+
+A source is named in one string: `kind:what`, or a bare path for a video file.
+`video:PATH`, `images:FOLDER`, `camera:0`, `rtsp://…` (also http, https, udp), `gst:PIPELINE`, `puppets:test/3`.
+
+To add one: a file here with a class like `base.VideoSource`, a line below, and it rides tests/test_sources.py.
+"""
+
+from collections.abc import Callable
+
+from clownfish.registry import Registry
+from clownfish.sources.base import VideoSource
+
+SOURCES: Registry[Callable[..., VideoSource]] = Registry(
+    "source",
+    {
+        "video": "clownfish.sources.video:VideoFile",
+        "images": "clownfish.sources.images:ImageFolder",
+        "camera": "clownfish.sources.camera:Camera",
+        "stream": "clownfish.sources.camera:NetworkStream",
+        "gst": "clownfish.sources.camera:GStreamer",
+        "puppets": "clownfish.sources.puppets:Puppets",
+    },
+)
+
+_URL_SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "rtmp")
+
+
+def split_source(source: str) -> tuple[str, str]:
+    """("kind", "what") of a source string: `camera:0` → ("camera", "0"), `rtsp://x` → ("stream", "rtsp://x"), a path →
+    ("video", path)."""
+    scheme, colon, rest = source.partition(":")
+    if colon and scheme in _URL_SCHEMES:
+        return "stream", source
+    if colon and scheme in SOURCES.names():
+        return scheme, rest
+    return "video", source
+
+
+def open_source(source: str, fps: float | None = None) -> VideoSource:
+    """Open what the string names; `fps` overrides the nominal rate. Raises SourceError or ConfigError."""
+    kind, what = split_source(source)
+    return SOURCES.get(kind)(what, fps=fps)
