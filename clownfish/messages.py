@@ -160,7 +160,7 @@ class FusedResult:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Any service → supervisor, once a second: its counters, gauges and latency histograms; all that is ever watched."""
+    """Any service → supervisor, once a second: counters, gauges and latency histograms; all that is ever watched."""
 
     service: str
     pid: int

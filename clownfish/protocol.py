@@ -8,8 +8,8 @@ was in flight is counted as lost, or sent again where it still matters.
 - data, edge → router: FrameData, then WindowRequest naming its frames. Nothing flows back on it.
 - worker → router: Ready, Progress, Done, Goodbye. Router → worker: Job, Refused.
 
-Credit is absolute (QUIC's MAX_DATA): how many windows and bytes the edge may have sent since its Hello, in all. A lost or
-repeated Credit does no harm. Deadlines cross hosts as time left, never as a clock reading.
+Credit is absolute (QUIC's MAX_DATA): how many windows and bytes the edge may have sent since its Hello, in all. A
+lost or repeated Credit does no harm. Deadlines cross hosts as time left, never as a clock reading.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Maps a plug-in's name to "module:attribute"; a name with a colon in it is itself such a path, for a user's own."""
+    """Maps a plug-in's name to "module:attribute"; a name with a colon is itself such a path, for a user's own."""
 
     def __init__(self, kind: str, builtin: Mapping[str, str]) -> None:
         self.kind = kind
