@@ -54,8 +54,8 @@ class Fusion:
     """The fused answers of one stream and epoch.
 
     `theta` is θ, below which a fused answer's weight β no longer counts as remote influence. `remote_weight` is g, the
-    remote result's share in an anchor (§IV-C uses 2/3; 1 is Eq. 2's bare p_r). `horizon` is how many windows are kept: an
-    older remote result is late. `anchor_beta="one"` is Eq. 4's β = 1 in place of max p_f.
+    remote result's share in an anchor (§IV-C uses 2/3; 1 is Eq. 2's bare p_r). `horizon` is how many windows are kept:
+    an older remote result is late. `anchor_beta="one"` is Eq. 4's β = 1 in place of max p_f.
     """
 
     def __init__(

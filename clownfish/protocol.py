@@ -4,9 +4,9 @@ An uplink is one *session*: two DEALER sockets, `control` and `data`, that carry
 either breaks, or the router stays silent for longer than the lease, the session is over and a new one begins: what
 was in flight is counted as lost, or sent again where it still matters.
 
-- control, edge → router: Hello, Ping. Router → edge: Credit, Refused, Missing, Answer, Dropped.
+- control, edge → router: Hello, Ping. Router → edge: Credit, Refused, Missing, Answer, Dropped, Again.
 - data, edge → router: FrameData, then WindowRequest naming its frames. Nothing flows back on it.
-- worker → router: Ready, Progress, Done, Goodbye. Router → worker: Job, Refused.
+- worker → router: Ready, Progress, Done, Goodbye. Router → worker: Job, Pulse, Refused, Again.
 
 Credit is absolute (QUIC's MAX_DATA): how many windows and bytes the edge may have sent since its Hello, in all. A
 lost or repeated Credit does no harm. Deadlines cross hosts as time left, never as a clock reading.
@@ -168,3 +168,17 @@ class Goodbye:
     """Worker → router: drained; give it nothing more."""
 
     worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Router → worker: answers each Progress. A worker that hears none for long opens a fresh socket."""
+
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Router → edge or worker: it does not know you (it restarted, or gave you up): say Hello or Ready again."""
+
+    reason: str

@@ -1,9 +1,10 @@
 """WindowManager: frames in, overlapping windows out (§III-A, DESIGN §2; layer 0).
 
-Theory of operation. A window is `size` consecutive frames whose first is a multiple of `stride`; t = first ÷ stride. All
-follows from the frame's own number n in its epoch, so a restarted machine goes on counting where the stream is. Frame n
-completes at most one window, the one that ends with n. When n is reached that window is either formed or, because
-one of its frames is missing, counted as incomplete: over a whole stream formed + incomplete = `windows_in(frames)`.
+Theory of operation. A window is `size` consecutive frames whose first is a multiple of `stride`; t = first ÷ stride.
+All follows from the frame's own number n in its epoch, so a restarted machine goes on counting where the stream is.
+Frame n completes at most one window, the one that ends with n. When n is reached that window is either formed or,
+because one of its frames is missing, counted as incomplete: over a whole stream formed + incomplete =
+`windows_in(frames)`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A message is a ZeroMQ multipart message. Part 0 is `b"CF"`, the version, the kind, and a msgpack array of the fields in
 the order of the dataclass. Pixels, probability vectors and encoded frames travel as raw parts behind it, in order;
-the header holds their dtype and shape. So a frame is never copied into a header. Nothing here can run code of the peer's: no pickle, no extension types.
+the header holds their dtype and shape. So a frame is never copied into a header. Nothing here can run code of the
+peer's: no pickle, no extension types.
 """
 
 from __future__ import annotations
@@ -222,6 +223,8 @@ KINDS: tuple[type, ...] = (
     protocol.Job,
     protocol.Done,
     protocol.Goodbye,
+    protocol.Pulse,
+    protocol.Again,
 )
 
 _LAYOUT: dict[type, list[tuple[str, _Field]]] = {

@@ -1,1 +1,11 @@
-"""The processes of the graph, one module each: sockets in, a machine of layer 0, sockets out."""
+"""The processes of the graph, one module each: sockets in, a machine of layer 0, sockets out.
+
+Each is started as `python -m services.NAME --config FILE`, by `clownfish up` or by hand, in any order.
+"""
+
+import os
+
+# One thread per process for every numerical library: two beside another busy process are many times slower (and the
+# libraries read these variables when they are first imported, which is after this line).
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")

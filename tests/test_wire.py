@@ -39,6 +39,8 @@ ONE_OF_EACH = [
     protocol.Job(9, ("png", "png"), 6, 4, 800, (b"a", b"bc")),
     protocol.Done(9, P, 1.5, ""),
     protocol.Goodbye("w"),
+    protocol.Pulse(4),
+    protocol.Again("restarted"),
 ]
 
 

@@ -1,7 +1,7 @@
 """The contract of a filter policy, and the two-step question that the gate asks it.
 
-A window's periodic decision needs no ρ and is taken when the window is formed; a decision that looks at ρ waits for local
-inference (DESIGN §5.3). So a policy answers twice: `on_window` at once, and `on_rho` when ρ_t is there.
+A window's periodic decision needs no ρ and is taken when the window is formed; a decision that looks at ρ waits for
+local inference (DESIGN §5.3). So a policy answers twice: `on_window` at once, and `on_rho` when ρ_t is there.
 """
 
 from __future__ import annotations

@@ -41,3 +41,8 @@ def open_source(source: str, fps: float | None = None) -> VideoSource:
     """Open what the string names; `fps` overrides the nominal rate. Raises SourceError or ConfigError."""
     kind, what = split_source(source)
     return SOURCES.get(kind)(what, fps=fps)
+
+
+def is_live(source: str) -> bool:
+    """Whether the string names a camera or network stream: one that has no end, and is opened again when it breaks."""
+    return split_source(source)[0] in ("camera", "stream", "gst")

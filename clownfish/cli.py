@@ -1,0 +1,169 @@
+"""The command `clownfish` (layer 4). It starts services by name and imports none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from clownfish import __version__
+from clownfish import log as logging
+from clownfish.config import Config, load_config, schema
+from clownfish.errors import ClownfishError
+from clownfish.evaluation.cli import eval_app
+from clownfish.onerun import RunOptions, run_source
+from clownfish.supervisor import Supervisor
+from clownfish.tables import status_table
+from clownfish.training.cli import train_app
+
+app = typer.Typer(
+    help="Real-time video analytics that a small edge box and a cloud do together.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+app.add_typer(train_app, name="train")
+app.add_typer(eval_app, name="eval")
+
+ConfigFile = Annotated[Path, typer.Argument(help="TOML file", show_default=False)]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value; repeatable.")]
+
+
+@app.command()
+def up(config: ConfigFile, sets: Sets = None) -> None:
+    """Start a process graph and look after it. Ctrl-C drains it, a second one stops it at once."""
+    settings = load_config(config, sets or ())
+    logging.configure("up", settings.log.format, settings.log.level)
+    raise typer.Exit(asyncio.run(_up(settings)))
+
+
+async def _up(settings: Config) -> int:
+    supervisor = Supervisor(settings)
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            supervisor.kill_all()
+            os._exit(130)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    console = Console(stderr=True)
+    work = asyncio.ensure_future(_start_and_watch(supervisor, console))
+    await asyncio.wait([work, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if work.done():
+            work.result()  # only ever a failure
+    finally:
+        work.cancel()
+        await supervisor.stop(drain=stop.is_set())
+    return 0
+
+
+async def _start_and_watch(supervisor: Supervisor, console: Console) -> None:
+    await supervisor.start()
+    if not console.is_terminal:
+        await supervisor.run_until(lambda: False)
+    with Live(status_table(supervisor.children), console=console, refresh_per_second=2) as live:
+        supervisor.on_status = lambda: live.update(status_table(supervisor.children))
+        await supervisor.run_until(lambda: False)
+
+
+@app.command()
+def run(
+    source: Annotated[str, typer.Argument(help="A video file, images:FOLDER, camera:0, rtsp://…, puppets:test/0")],
+    pair: Annotated[str, typer.Option(help="Models and settings: zoo:SET, or a .toml file")] = "",
+    n_w: Annotated[int | None, typer.Option(help="Send every n_w-th window (and transitions)")] = None,
+    codec: Annotated[str | None, typer.Option(help="Uplink codec: raw, png, jpeg")] = None,
+    cloud: Annotated[bool, typer.Option(help="Whether there is a cloud (one router, one worker) in the box")] = True,
+    fast: Annotated[bool, typer.Option(help="As fast as the graph takes it, not in real time")] = False,
+    baselines: Annotated[bool, typer.Option(help="Afterwards, run both models over every window, to compare")] = True,
+    output: Annotated[Path | None, typer.Option(help="Keep every answer in this JSONL file")] = None,
+    sets: Sets = None,
+) -> None:
+    """Run one source through edge and cloud on this machine, and sum up."""
+    logging.configure("run", "console", "warning")
+    options = RunOptions(source, pair, n_w, codec, cloud, fast, baselines, output, tuple(sets or ()))
+    run_source(options, Console())
+
+
+def _service(name: str, config: Path, sets: list[str] | None, extra: list[str]) -> None:
+    command = [sys.executable, "-m", f"services.{name}", "--config", str(config), *extra]
+    for item in sets or ():
+        command += ["--set", item]
+    os.execv(sys.executable, command)
+
+
+@app.command()
+def router(
+    config: ConfigFile,
+    insecure: Annotated[bool, typer.Option(help="Listen beyond this host without authentication")] = False,
+    sets: Sets = None,
+) -> None:
+    """Run the cloud's front: edges connect to it, and workers."""
+    load_config(config, sets or ())
+    _service("router", config, [*(sets or ()), *(["router.insecure=true"] if insecure else [])], [])
+
+
+@app.command()
+def worker(
+    config: ConfigFile,
+    name: Annotated[str, typer.Option(help="One of several workers on a host needs a name of its own")] = "0",
+    sets: Sets = None,
+) -> None:
+    """Run one worker: it loads the large model and answers what the router gives it."""
+    load_config(config, sets or ())
+    _service("worker", config, sets, ["--name", name])
+
+
+@config_app.command("check")
+def config_check(config: ConfigFile, sets: Sets = None) -> None:
+    """Say whether a file is right; if not, name every fault."""
+    settings = load_config(config, sets or ())
+    sections = [name for name in ("streams", "router", "worker", "sinks") if getattr(settings, name)]
+    typer.echo(f"{config}: right ({', '.join(sections)})")
+
+
+@config_app.command("show")
+def config_show(config: ConfigFile, sets: Sets = None) -> None:
+    """Print every value that is in force, defaults included."""
+    typer.echo(json.dumps(load_config(config, sets or ()).model_dump(mode="json"), indent=2, ensure_ascii=False))
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON schema of configuration files, for editors."""
+    typer.echo(json.dumps(schema(), indent=2, ensure_ascii=False))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"clownfish {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it")] = False,
+) -> None:
+    pass
+
+
+def main() -> Any:
+    """The console script: what a user can mend is said in one line, without a traceback."""
+    try:
+        return app()
+    except ClownfishError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(2)

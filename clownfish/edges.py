@@ -1,0 +1,212 @@
+"""Edges: the router's side of every uplink session (DESIGN §7). Layer 0.
+
+A session is one routing id, from Hello until it falls silent. It gets credit, its frames are cached, and each of its
+windows is submitted when all frames are here, and ends exactly once: with an Answer or a Dropped, which returns its
+credit. A peer that is not known is asked to say Hello; one whose classes no worker has is refused in words.
+
+What to do is returned as values: Tell (a message for an edge), Submit (a job for the pool), Forget (the pool drops what
+it holds for a session). Times are seconds of a monotonic clock, given by the caller.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from clownfish.credit import CreditLedger
+from clownfish.framecache import FrameCache
+from clownfish.messages import StreamKey, WindowKey
+from clownfish.protocol import Again, Answer, Credit, Dropped, FrameData, Hello, Missing, Refused, WindowRequest
+
+ToEdge: TypeAlias = Again | Answer | Credit | Dropped | Missing | Refused
+WhyRefused: TypeAlias = Callable[[tuple[str, ...]], str | None]
+
+_STREAMS_PER_EDGE = 256
+"""Streams of one session whose bytes are counted between requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Send this to this edge, on control."""
+
+    edge: bytes
+    message: ToEdge
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """All frames of this window are here."""
+
+    edge: bytes
+    key: WindowKey
+    classes: tuple[str, ...]
+    frames: list[FrameData]
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """This session is over; `name` is for the log."""
+
+    edge: bytes
+    name: str
+
+
+EdgeInstruction: TypeAlias = Tell | Submit | Forget
+
+
+@dataclass
+class _Session:
+    hello: Hello
+    ledger: CreditLedger
+    seen: float
+    new_bytes: OrderedDict[StreamKey, int] = field(default_factory=OrderedDict)
+    """Frame bytes that came since the stream's last request."""
+    incomplete: dict[WindowKey, float] = field(default_factory=dict)
+    """Windows whose missing frames were asked for, and their deadlines. Bounded by the credit."""
+    refused: str | None = None
+
+
+class Edges:
+    """`why_refused(classes)` says why nobody can answer with these classes, or None."""
+
+    def __init__(
+        self,
+        why_refused: WhyRefused,
+        *,
+        windows_per_edge: int,
+        bytes_per_edge: int,
+        lease_ms: int,
+        cache_bytes: int,
+        session_s: float = 10.0,
+        capacity: int = 4096,
+    ) -> None:
+        self._why_refused = why_refused
+        self._share = (windows_per_edge, bytes_per_edge)
+        self._lease_ms = lease_ms
+        self._session_s = session_s
+        self._capacity = capacity
+        self._sessions: OrderedDict[bytes, _Session] = OrderedDict()  # the longest silent first
+        self.cache = FrameCache(cache_bytes)
+        self.counts: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def name(self, edge: bytes) -> str:
+        """What the edge calls itself; for the log."""
+        session = self._sessions.get(edge)
+        return session.hello.edge if session is not None else "?"
+
+    def classes_wanted(self) -> set[tuple[str, ...]]:
+        """The class lists of all edges."""
+        return {session.hello.classes for session in self._sessions.values()}
+
+    # -- what edges say
+
+    def hello(self, edge: bytes, hello: Hello, now: float) -> list[EdgeInstruction]:
+        """A session begins (anew)."""
+        out: list[EdgeInstruction] = self._end(edge)
+        if len(self._sessions) >= self._capacity:
+            self.counts["edges_turned_away"] += 1
+            return [*out, Tell(edge, Refused(f"this router serves {self._capacity} edges already"))]
+        self._sessions[edge] = _Session(hello, CreditLedger(*self._share), now)
+        return [*out, *self._grant(edge)]
+
+    def ping(self, edge: bytes, now: float) -> list[EdgeInstruction]:
+        """A sign of life; answered with Credit, a refusal, or the request to say Hello."""
+        session = self._sessions.get(edge)
+        if session is None:
+            return [Tell(edge, Again("this session is not known here"))]
+        session.seen = now
+        self._sessions.move_to_end(edge)
+        return self._grant(edge)
+
+    def frame(self, edge: bytes, frame: FrameData) -> None:
+        """One encoded frame: cached until its window asks for it."""
+        session = self._sessions.get(edge)
+        if session is None:
+            self.counts["frames_without_session"] += 1
+            return
+        self.cache.put(edge, frame)
+        key = StreamKey(frame.stream, frame.epoch)
+        session.new_bytes[key] = session.new_bytes.get(key, 0) + len(frame.data)
+        if len(session.new_bytes) > _STREAMS_PER_EDGE:
+            session.new_bytes.popitem(last=False)
+
+    def request(self, edge: bytes, request: WindowRequest, now: float) -> list[EdgeInstruction]:
+        """A window is asked about: submitted, or its missing frames are asked for."""
+        session = self._sessions.get(edge)
+        if session is None:
+            self.counts["requests_without_session"] += 1
+            return []
+        stream = StreamKey(request.stream, request.epoch)
+        receipt = session.ledger.received(request.key, session.new_bytes.pop(stream, 0))
+        if receipt == "overdrawn":
+            self.counts["overdrawn"] += 1
+            return [Tell(edge, Dropped(*request.key, "overdrawn")), *self._grant(edge)]
+        if receipt == "late" or (receipt == "again" and request.key not in session.incomplete):
+            self.counts["requests_repeated"] += 1
+            return []
+        session.incomplete.pop(request.key, None)
+        frames, missing = self.cache.get(edge, stream, request.frames)
+        deadline = now + request.deadline_ms / 1000
+        if missing or not frames:
+            self.counts["frames_missing"] += len(missing)
+            session.incomplete[request.key] = deadline
+            return [Tell(edge, Missing(*request.key, missing))]
+        return [Submit(edge, request.key, session.hello.classes, frames, deadline)]
+
+    # -- what becomes of windows
+
+    def finished(self, edge: bytes, message: Answer | Dropped) -> list[EdgeInstruction]:
+        """The pool is done with a window: tell its edge, and give the credit back."""
+        session = self._sessions.get(edge)
+        if session is None:
+            return []
+        session.ledger.finished(message.key)
+        return [Tell(edge, message), *self._grant(edge)]
+
+    def regrant(self) -> list[EdgeInstruction]:
+        """Workers came or went: every edge hears at once whether it can be served."""
+        return [each for edge in self._sessions for each in self._grant(edge)]
+
+    # -- time
+
+    def timer(self, now: float) -> list[EdgeInstruction]:
+        """Ends sessions that fell silent, and windows whose missing frames did not come in time."""
+        out: list[EdgeInstruction] = []
+        for edge, session in list(self._sessions.items()):
+            if session.seen + self._session_s <= now:
+                out += self._end(edge)
+                continue
+            for key in [key for key, deadline in session.incomplete.items() if deadline <= now]:
+                del session.incomplete[key]
+                self.counts["incomplete"] += 1
+                out += self.finished(edge, Dropped(*key, "incomplete"))
+        return out
+
+    def next_timer(self) -> float | None:
+        """When `timer` has something to do; None: nothing to wait for."""
+        oldest = next(iter(self._sessions.values()), None)
+        times = [oldest.seen + self._session_s] if oldest is not None else []
+        times += [deadline for session in self._sessions.values() for deadline in session.incomplete.values()]
+        return min(times, default=None)
+
+    # -- inside
+
+    def _grant(self, edge: bytes) -> list[EdgeInstruction]:
+        session = self._sessions[edge]
+        session.refused = self._why_refused(session.hello.classes)
+        if session.refused is not None:
+            return [Tell(edge, Refused(session.refused))]
+        return [Tell(edge, Credit(*session.ledger.totals(), self._lease_ms))]
+
+    def _end(self, edge: bytes) -> list[EdgeInstruction]:
+        session = self._sessions.pop(edge, None)
+        if session is None:
+            return []
+        self.cache.forget(edge)
+        return [Forget(edge, session.hello.edge)]

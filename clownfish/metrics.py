@@ -1,0 +1,217 @@
+"""Counters that outlive their process, gauges, and latency histograms (layer 0).
+
+A service counts each window that it drops, and a count must not be lost with the process: the counters live in a
+buffer which the process layer maps from a file. What a process has stored in mapped memory stays there when it is
+killed, and the process that takes its place goes on from the old values.
+
+    header   64 bytes: int64 × 8: magic, version, slots, bytes per name, used slots, 0, 0, 0
+    names    slots × 120 bytes, UTF-8, padded with zeros
+    values   slots × int64
+
+A slot's name is written before the number of used slots grows, and aligned 8-byte stores are whole, so a reader finds
+sane values at any moment. Labels are part of the name: `drops{reason="full"}`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from mmap import mmap
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from clownfish.errors import ConfigError, WireError
+
+Buffer: TypeAlias = bytes | bytearray | memoryview | mmap
+
+SLOTS = 256
+NAME_BYTES = 120
+_HEADER_BYTES = 64
+_MAGIC = int.from_bytes(b"clwncnt\n", "little")
+_VERSION = 1
+BUFFER_BYTES = _HEADER_BYTES + SLOTS * NAME_BYTES + SLOTS * 8
+"""Size of the buffer that Counters needs."""
+_LONGEST_NS = 2.0**63
+
+
+class _Table:
+    """The arrays over one buffer."""
+
+    def __init__(self, buffer: Buffer) -> None:
+        if memoryview(buffer).nbytes < BUFFER_BYTES:
+            raise ValueError(f"a buffer of {memoryview(buffer).nbytes} bytes; counters need {BUFFER_BYTES}")
+        self.header: npt.NDArray[np.int64] = np.frombuffer(buffer, np.int64, 8)
+        self.names: npt.NDArray[np.uint8] = np.frombuffer(buffer, np.uint8, SLOTS * NAME_BYTES, _HEADER_BYTES).reshape(
+            SLOTS, NAME_BYTES
+        )
+        self.values: npt.NDArray[np.int64] = np.frombuffer(buffer, np.int64, SLOTS, _HEADER_BYTES + SLOTS * NAME_BYTES)
+
+    def read(self) -> dict[str, int] | None:
+        """All counters, or None where the buffer does not hold any sane ones."""
+        magic, version, slots, name_bytes, used = (int(field) for field in self.header[:5])
+        if (magic, version, slots, name_bytes) != (_MAGIC, _VERSION, SLOTS, NAME_BYTES) or not 0 <= used <= SLOTS:
+            return None
+        counters: dict[str, int] = {}
+        for slot in range(used):
+            try:
+                name = self.names[slot].tobytes().rstrip(b"\0").decode()
+            except UnicodeDecodeError:
+                return None
+            value = int(self.values[slot])
+            if not name or "\0" in name or name in counters or value < 0:
+                return None
+            counters[name] = value
+        return counters
+
+    def reset(self) -> None:
+        self.header[:] = 0
+        self.names[:] = 0
+        self.values[:] = 0
+        self.header[1:5] = (_VERSION, SLOTS, NAME_BYTES, 0)
+        self.header[0] = _MAGIC  # last: without it the buffer holds nothing
+
+
+def read_counters(buffer: Buffer) -> dict[str, int] | None:
+    """Counters in the buffer of another process, dead or alive; None where there are no sane ones. Writes nothing.
+
+    Raises ValueError where the buffer is smaller than BUFFER_BYTES.
+    """
+    return _Table(buffer).read()
+
+
+class Counters:
+    """Named int64 counters that only grow, in a buffer; and named gauges, which are the process's own."""
+
+    def __init__(self, buffer: Buffer | None = None) -> None:
+        """`buffer`: writable, BUFFER_BYTES long; without one the counters live and die with the process.
+
+        Raises ValueError where it is too small or read-only.
+        """
+        table = _Table(bytearray(BUFFER_BYTES) if buffer is None else buffer)
+        if not table.values.flags.writeable:
+            raise ValueError("the counters' buffer is read-only; read_counters reads one without writing")
+        found = table.read()
+        self.origin: Literal["new", "continued", "reset"]
+        """How the buffer was found: all zeros, with sane counters, or corrupt and therefore emptied (report it)."""
+        if found is not None:
+            self.origin = "continued"
+        else:
+            self.origin = "reset" if table.header.any() or table.names.any() or table.values.any() else "new"
+            table.reset()
+        self._table = table
+        self._slots = {name: slot for slot, name in enumerate(found or {})}
+        self._mirrored: dict[str, int] = {}
+        self._gauges: dict[str, float] = {}
+
+    def add(self, name: str, n: int = 1) -> None:
+        """Count `n` more. Raises ValueError for n < 0 or a name that does not fit, ConfigError when full."""
+        if n < 0:
+            raise ValueError(f"counter {name} was given {n}; a counter only grows")
+        slot = self._slots.get(name)
+        if slot is None:
+            slot = self._new_slot(name)
+        self._table.values[slot] += n
+
+    def mirror(self, counts: Mapping[str, int], prefix: str = "") -> None:
+        """Count what a machine's `counts` have grown by since they were last mirrored under this prefix.
+
+        A machine counts from 0 in each process; the counters go on from what the process before had counted.
+        """
+        for key, count in counts.items():
+            name = prefix + key
+            grown = count - self._mirrored.get(name, 0)
+            if grown or name not in self._slots:
+                self.add(name, grown)
+                self._mirrored[name] = count
+
+    def get(self, name: str) -> int:
+        """0 for a name that was never counted."""
+        slot = self._slots.get(name)
+        return 0 if slot is None else int(self._table.values[slot])
+
+    def as_dict(self) -> dict[str, int]:
+        values = self._table.values.tolist()
+        return {name: values[slot] for name, slot in self._slots.items()}
+
+    def set(self, name: str, value: float) -> None:
+        """Set a gauge. Raises ConfigError when there are as many as slots."""
+        if name not in self._gauges and len(self._gauges) >= SLOTS:
+            raise _full("gauge", name)
+        self._gauges[name] = float(value)
+
+    def gauges(self) -> dict[str, float]:
+        return dict(self._gauges)
+
+    def _new_slot(self, name: str) -> int:
+        encoded = name.encode()
+        if not 0 < len(encoded) <= NAME_BYTES or b"\0" in encoded:
+            raise ValueError(f"counter name {name!r}; expected 1 to {NAME_BYTES} bytes of UTF-8 without a zero byte")
+        slot = len(self._slots)
+        if slot >= SLOTS:
+            raise _full("counter", name)
+        self._table.names[slot] = np.frombuffer(encoded.ljust(NAME_BYTES, b"\0"), np.uint8)
+        self._table.values[slot] = 0
+        self._table.header[4] = slot + 1
+        self._slots[name] = slot
+        return slot
+
+
+def _full(kind: str, name: str) -> ConfigError:
+    return ConfigError(
+        f"no room for {kind} {name!r}: all {SLOTS} are used; fewer streams per process, or fewer labels in its names"
+    )
+
+
+class Histogram:
+    """How often a duration fell into each of a few thousand buckets, each 2 % wider than the one before.
+
+    Durations are nanoseconds: anything below 1 falls into the first bucket. Percentiles are within 1 % of a true value.
+    """
+
+    GROWTH = 1.02
+    BUCKETS = int(math.log(_LONGEST_NS) / math.log(GROWTH)) + 1
+
+    def __init__(self, buckets: Mapping[int, int] | None = None) -> None:
+        """`buckets`: what `as_dict` gave. Raises WireError where it cannot have."""
+        self._buckets: dict[int, int] = {}
+        self.merge(buckets or {})
+
+    @property
+    def count(self) -> int:
+        return sum(self._buckets.values())
+
+    def add(self, value_ns: float) -> None:
+        """Count one duration."""
+        bucket = int(math.log(min(value_ns, _LONGEST_NS)) / math.log(self.GROWTH)) if value_ns > 1 else 0
+        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+
+    def percentile(self, q: float) -> float | None:
+        """The middle, in nanoseconds, of the bucket that holds the q-th percentile (nearest rank); None when empty.
+
+        Raises ValueError unless 0 ≤ q ≤ 100.
+        """
+        if not 0 <= q <= 100:
+            raise ValueError(f"percentile {q}; expected 0 to 100")
+        rank = max(1, math.ceil(self.count * q / 100))
+        for bucket in sorted(self._buckets):
+            rank -= self._buckets[bucket]
+            if rank <= 0:
+                return float(self.GROWTH ** (bucket + 0.5))
+        return None
+
+    def merge(self, other: Histogram | Mapping[int, int]) -> None:
+        """Add all that `other` counted. Raises WireError for buckets that no histogram has, and adds nothing then."""
+        buckets = other.as_dict() if isinstance(other, Histogram) else other
+        for bucket, count in buckets.items():
+            if not 0 <= bucket < self.BUCKETS or count < 0:
+                raise WireError(
+                    f"histogram bucket {bucket} with {count}; expected 0 to {self.BUCKETS - 1}, and no less than 0"
+                )
+        for bucket, count in buckets.items():
+            self._buckets[bucket] = self._buckets.get(bucket, 0) + count
+
+    def as_dict(self) -> dict[int, int]:
+        """Sparse: only buckets that were hit, as in messages.Status."""
+        return dict(self._buckets)

@@ -1,0 +1,36 @@
+"""OpenCV as this house uses it: one thread per process, RGB, and silent (layer 1).
+
+Import `cv2` from here, never directly. OpenCV's own thread pool fights with the other processes of a small box, and
+what OpenCV and its FFmpeg print on stderr is said again, better, by the errors that we raise; OPENCV_LOG_LEVEL and
+OPENCV_FFMPEG_LOGLEVEL in the environment bring their voices back.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read by OpenCV when it first opens a video
+
+import cv2
+
+from clownfish.messages import Pixels
+
+cv2.setNumThreads(1)
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def swap_red_and_blue(pixels: Any) -> Pixels:
+    """A new array, shape (height, width, 3) uint8, with channels 0 and 2 exchanged: RGB ⇄ OpenCV's BGR."""
+    return cast(Pixels, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+def resized(pixels: Pixels, width: int, height: int) -> Pixels:
+    """`pixels` at (height, width, 3), area-averaged; the very same array where it has that size already."""
+    if pixels.shape[0] == height and pixels.shape[1] == width:
+        return pixels
+    return cast(Pixels, cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
+
+
+__all__ = ["cv2", "resized", "swap_red_and_blue"]

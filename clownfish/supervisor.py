@@ -1,0 +1,292 @@
+"""The supervisor: starts the process graph, watches it, brings back what dies, drains it at the end (layer 2).
+
+Receivers bind and senders connect, so processes may start in any order; only `capture` waits until the edge is ready,
+so that a stream's first window is answered like the others. A process that ends is started again after a back-off. One
+that ends for a reason that a user must mend (exit status 2) before it was ever ready ends the graph, and says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clownfish.bus import Bus
+from clownfish.config import Config
+from clownfish.errors import ClownfishError, ConfigError
+from clownfish.log import get_logger
+from clownfish.messages import Status
+from clownfish.process import STATUS_SOCKET, SUPERVISOR_VARIABLE, private_folder
+
+EDGE = ("window", "local", "filter", "uplink", "fusion", "sink")
+_BACKOFF_S, _MAX_BACKOFF_S, _HEALTHY_S = 0.1, 10.0, 10.0
+_READY_S = 60.0
+"""A process that is not ready by then (a model loads from a slow card) holds nothing up any more."""
+_STOP_S = 4.0
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One process: `python -m services.SERVICE --config … [--name NAME]`."""
+
+    service: str
+    name: str = ""
+
+    @property
+    def process(self) -> str:
+        return f"{self.service}-{self.name}" if self.name else self.service
+
+
+def plan(config: Config) -> list[Spec]:
+    """The processes of this configuration, receivers before senders, `capture` last. The sections decide."""
+    specs = []
+    if config.router is not None:
+        specs.append(Spec("router"))
+    if config.worker is not None:
+        specs += [Spec("worker", str(i)) for i in range(config.worker.count)]
+    if config.streams:
+        specs += [Spec("sink", sink.name) for sink in config.sinks]
+        specs.append(Spec("fusion"))
+        if config.uplink is not None:
+            specs += [Spec("uplink"), Spec("filter")]
+        specs += [Spec("local"), Spec("window"), Spec("capture")]
+    return specs
+
+
+@dataclass
+class Child:
+    """A process as the supervisor sees it."""
+
+    spec: Spec
+    process: asyncio.subprocess.Process | None = None
+    status: Status | None = None
+    """The newest that it published; of the one before while a new one starts."""
+    restarts: int = 0
+    ever_ready: bool = False
+    started: float = 0.0
+    ready_s: float | None = None
+    """From the first start to the first work."""
+    failure: str = ""
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Supervisor:
+    """Runs one graph. `log_dir`: where each process's log goes; None: to this process's standard error."""
+
+    def __init__(self, config: Config, log_dir: Path | None = None) -> None:
+        self.config = config
+        self.children = {spec.process: Child(spec) for spec in plan(config)}
+        self.on_status: Callable[[], None] = lambda: None
+        """Called after each status."""
+        self._log_dir = log_dir
+        self._log = get_logger()
+        self._run_dir = private_folder(config.run_dir())
+        self._lock = self._take_folder()
+        self._config_file = self._run_dir / "config.json"
+        self._config_file.write_text(json.dumps(config.model_dump(mode="json")), encoding="utf-8")
+        self._stopping = asyncio.Event()
+        self._failed: asyncio.Future[None] | None = None
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._bus: Bus | None = None
+
+    async def start(self, wait_for_all: bool = False) -> None:
+        """Start everything; returns when `capture` has been started.
+
+        `wait_for_all`: the cloud's processes, too, must be ready before `capture` starts; else only the edge's.
+        Raises ClownfishError where a process cannot start for a reason that a user must mend.
+        """
+        self._failed = asyncio.get_running_loop().create_future()
+        self._bus = Bus(lambda name: None)
+        inbox = self._bus.inbox(self.config.ipc(STATUS_SOCKET), "status", (Status,), hwm=1000)
+        self._tasks.append(asyncio.ensure_future(self._listen(inbox)))
+        before = [child for child in self.children.values() if child.spec.service != "capture"]
+        for child in before:
+            self._tasks.append(asyncio.ensure_future(self._keep(child)))
+        awaited = [child for child in before if wait_for_all or child.spec.service in EDGE]
+        with contextlib.suppress(asyncio.TimeoutError):
+            await self._or_failure(asyncio.wait_for(_all_ready(awaited), _READY_S))
+        capture = self.children.get("capture")
+        if capture is not None:
+            self._tasks.append(asyncio.ensure_future(self._keep(capture)))
+
+    async def run_until(self, finished: Callable[[], bool]) -> None:
+        """Return when `finished()` holds; looked at after each status. Raises ClownfishError where the graph failed."""
+        changed = asyncio.Event()
+        notify = self.on_status
+
+        def on_status() -> None:
+            notify()
+            changed.set()
+
+        self.on_status = on_status
+        while not finished():
+            changed.clear()
+            await self._or_failure(changed.wait())
+
+    def gauge(self, process: str, name: str) -> float | None:
+        """A gauge as the process last published it."""
+        child = self.children.get(process)
+        return child.status.gauges.get(name) if child is not None and child.status is not None else None
+
+    async def stop(self, drain: bool = True) -> None:
+        """Stop everything. `drain`: capture first; when every stream is finished, the rest in the graph's order."""
+        self._stopping.set()
+        capture = self.children.get("capture")
+        if drain and capture is not None and capture.process is not None:
+            await self._end([capture], _STOP_S)
+            patience_s = self.config.fusion.drain_ms / 1000 + 3.0
+            with contextlib.suppress(asyncio.TimeoutError, ClownfishError):
+                await asyncio.wait_for(self.run_until(lambda: not self.gauge("fusion", "streams_open")), patience_s)
+        order = ("capture", "window", "local", "filter", "uplink", "fusion", "sink", "worker", "router")
+        for service in order:
+            await self._end([c for c in self.children.values() if c.spec.service == service], _STOP_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._bus is not None:
+            self._bus.close(0)
+        os.close(self._lock)
+
+    # -- processes
+
+    async def _keep(self, child: Child) -> None:
+        """Start the process, and again each time it ends."""
+        backoff_s = _BACKOFF_S
+        while not self._stopping.is_set():
+            process = await self._spawn(child)
+            code = await process.wait()
+            child.ready.clear()
+            if self._stopping.is_set():
+                return
+            reason = f"signal {-code}" if code < 0 else f"exit status {code}"
+            if code == 2 and not child.ever_ready:
+                self._fail(f"{child.spec.process} cannot start: {await self._last_words(child)}")
+                return
+            if time.monotonic() - child.started > _HEALTHY_S:
+                backoff_s = _BACKOFF_S
+            child.restarts += 1
+            self._log.warning("process ended, starting it again", process=child.spec.process, reason=reason)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+
+    async def _spawn(self, child: Child) -> asyncio.subprocess.Process:
+        command = [sys.executable, "-m", f"services.{child.spec.service}", "--config", str(self._config_file)]
+        if child.spec.name:
+            command += ["--name", child.spec.name]
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("CLOWNFISH__")},  # they are in the file already
+            SUPERVISOR_VARIABLE: str(os.getpid()),
+            # Threads that only wait get no heap of their own: a third less memory for each process.
+            "MALLOC_ARENA_MAX": "2",
+        }
+        log = None
+        if self._log_dir is not None:
+            log = (self._log_dir / f"{child.spec.process}.log").open("ab")
+        try:
+            # A session of its own, so that Ctrl-C reaches the supervisor alone, which drains the graph in order.
+            child.process = await asyncio.create_subprocess_exec(
+                *command, env=environment, start_new_session=True, stdin=asyncio.subprocess.DEVNULL, stderr=log
+            )
+        finally:
+            if log is not None:
+                log.close()
+        child.started = time.monotonic()
+        return child.process
+
+    async def _end(self, children: list[Child], patience_s: float) -> None:
+        running = [c.process for c in children if c.process is not None and c.process.returncode is None]
+        for process in running:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        if running:
+            _, late = await asyncio.wait([asyncio.ensure_future(p.wait()) for p in running], timeout=patience_s)
+            for process in running:
+                if process.returncode is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        process.kill()
+            if late:
+                await asyncio.wait(late)
+
+    def kill_all(self) -> None:
+        """The second Ctrl-C."""
+        for child in self.children.values():
+            if child.process is not None and child.process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    child.process.kill()
+
+    # -- what they say
+
+    async def _listen(self, inbox: Any) -> None:
+        async for status in inbox:
+            child = self.children.get(status.service)
+            if child is None or child.process is None or status.pid != child.process.pid:
+                continue
+            child.status = status
+            if status.state == "failed":
+                child.failure = status.text
+                child.failed.set()
+            if status.state == "ready" and not child.ready.is_set():
+                if not child.ever_ready:
+                    child.ready_s = time.monotonic() - child.started
+                child.ever_ready = True
+                child.ready.set()
+            self.on_status()
+
+    async def _or_failure(self, work: Any) -> None:
+        assert self._failed is not None  # start makes it
+        task = asyncio.ensure_future(work)
+        await asyncio.wait([task, self._failed], return_when=asyncio.FIRST_COMPLETED)
+        if self._failed.done():
+            task.cancel()
+            self._failed.result()
+        await task
+
+    def _fail(self, text: str) -> None:
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(ClownfishError(text))
+
+    async def _last_words(self, child: Child) -> str:
+        with contextlib.suppress(asyncio.TimeoutError):  # its exit may overtake what it published
+            await asyncio.wait_for(child.failed.wait(), 0.5)
+        if child.failure:
+            return child.failure
+        if self._log_dir is None:
+            return "its log says why"
+        path = self._log_dir / f"{child.spec.process}.log"
+        lines = path.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"{path} is empty"
+
+    def _take_folder(self) -> int:
+        descriptor = os.open(self._run_dir / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise ConfigError(
+                f"a graph runs already in {self._run_dir}; stop it, or give this one another graph.name"
+            ) from None
+        for pattern in ("*.counters", "*.watermarks"):  # of the run before: this one counts from zero
+            for path in self._run_dir.glob(pattern):
+                path.unlink(missing_ok=True)
+        return descriptor
+
+
+async def _all_ready(children: list[Child]) -> None:
+    for child in children:
+        await child.ready.wait()
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a run folder that was made for one run."""
+    shutil.rmtree(path, ignore_errors=True)

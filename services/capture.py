@@ -1,0 +1,131 @@
+"""capture: reads every stream in a thread of its own and sends each frame, resized once, to `window`.
+
+A capture that (re)starts draws a new epoch, so that nothing downstream confuses its frames with those before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from clownfish.bus import Outbox
+from clownfish.config import Stream
+from clownfish.errors import SourceError
+from clownfish.messages import End, Frame, Pixels
+from clownfish.process import Process, run
+from clownfish.sources import is_live, open_source
+from clownfish.sources.reader import Reader
+
+_MAX_PENDING = 16
+"""Frames of one stream between its thread and the socket; beyond that the loop is stuck, and they are dropped."""
+_MAX_RETRY_S = 30.0
+
+
+class _Capture:
+    """One stream, epoch after epoch."""
+
+    def __init__(self, process: Process, outbox: Outbox, stream: Stream) -> None:
+        self._process = process
+        self._outbox = outbox
+        self._stream = stream
+        self._live = stream.pace == "realtime"
+        self._log = process.log.bind(stream=stream.name)
+        self._pending = 0
+        self._epoch = 0
+        self._reader: Reader | None = None
+        self.open = True
+        self.failure: Exception | None = None
+
+    async def run(self) -> None:
+        retry_s = self._process.config.capture.retry_s
+        while True:
+            frames = await self._run_epoch()
+            self._process.publish()
+            reader = self._reader
+            if not is_live(self._stream.source) or (frames and reader is not None and not reader.live):
+                self.open = False
+                return
+            retry_s = self._process.config.capture.retry_s if frames else min(2 * retry_s, _MAX_RETRY_S)
+            self._log.warning("source is opened again", wait_s=retry_s)
+            self._process.counters.add("source_retries")
+            await asyncio.sleep(retry_s)
+
+    async def _run_epoch(self) -> int:
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[tuple[int, str, Exception | None]] = loop.create_future()
+        self._epoch = secrets.randbits(48)
+        log = self._log.bind(epoch=self._epoch)
+
+        def on_frame(n: int, capture_ns: int, pixels: Pixels) -> None:
+            frame = Frame(self._stream.name, self._epoch, n, capture_ns, self._live, pixels)
+            if not self._live:
+                loop.call_soon_threadsafe(self._say_ready)
+                asyncio.run_coroutine_threadsafe(self._outbox.put(frame), loop).result()
+            elif self._pending < _MAX_PENDING:
+                self._pending += 1
+                loop.call_soon_threadsafe(self._send, frame)
+            else:
+                loop.call_soon_threadsafe(self._process.counters.add, 'frames_dropped{reason="loop"}')
+
+        def on_end(frames: int, reason: str, error: Exception | None) -> None:
+            loop.call_soon_threadsafe(ended.set_result, (frames, reason, error))
+
+        stream, capture = self._stream, self._process.config.capture
+        reader = self._reader = Reader(
+            lambda: open_source(stream.source, stream.fps),
+            width=capture.width,
+            height=capture.height,
+            on_frame=on_frame,
+            on_end=on_end,
+            pace=stream.pace,
+            loop=stream.loop,
+        )
+        reader.start()
+        stalled = False
+        while not ended.done():
+            await asyncio.wait([ended], timeout=capture.stall_s / 4)
+            if (reader.stalled_s() > capture.stall_s) != stalled:
+                stalled = not stalled
+                self._process.counters.add("stalls", int(stalled))
+                log.warning("source delivers nothing" if stalled else "source delivers again", stall_s=capture.stall_s)
+        frames, reason, error = ended.result()
+        if error is not None:
+            self.failure = error
+            self._process.counters.add("source_errors")
+            log.error("source broke off", frames=frames, error=str(error))
+        await self._outbox.insist(End(stream.name, self._epoch, frames, reason))
+        log.info("end of stream", frames=frames, reason=reason)
+        return frames
+
+    def _send(self, frame: Frame) -> None:
+        self._pending -= 1
+        self._say_ready()
+        self._outbox.try_send(frame)
+
+    def _say_ready(self) -> None:
+        if self._process.state == "starting":
+            self._process.ready()
+
+    async def stop(self) -> None:
+        """Say how many frames there were, so that what is on its way is finished and not waited for."""
+        if self._reader is not None and self.open:
+            self._reader.stop()
+            await self._outbox.insist(End(self._stream.name, self._epoch, self._reader.frames, "stopped"))
+
+
+async def serve(process: Process) -> None:
+    outbox = process.bus.outbox(process.config.ipc("window"), "window", hwm=8, large=True)
+    captures = [_Capture(process, outbox, stream) for stream in process.config.streams]
+    process.before_status(lambda: process.counters.set("sources_open", sum(capture.open for capture in captures)))
+    try:
+        await process.run_together(*(capture.run() for capture in captures))
+        failed = [capture.failure for capture in captures if capture.failure is not None]
+        if len(failed) == len(captures):
+            raise failed[0] if isinstance(failed[0], SourceError) else SourceError(str(failed[0]))
+        await asyncio.Event().wait()  # every file is at its end; the graph drains before it is told to stop
+    finally:
+        await asyncio.gather(*(capture.stop() for capture in captures))
+
+
+if __name__ == "__main__":
+    run("capture", serve)

@@ -1,0 +1,87 @@
+"""filter: chooses which windows are worth sending to the cloud (§III-D); the gate joins each window with its ρ."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from clownfish.filters import FILTERS
+from clownfish.gate import Decision, Gate, Send
+from clownfish.messages import End, Rho, StreamKey, Window
+from clownfish.process import Process, every, run
+
+
+class _Filter:
+    def __init__(self, process: Process) -> None:
+        config = process.config
+        section = config.filter
+        self._process = process
+        section.policy.build(FILTERS)  # a wrong option shows now, not with the first stream
+        self._gate: Gate[Window] = Gate(
+            lambda: section.policy.build(FILTERS), timeout_s=section.timeout_ms / 1000, capacity=section.capacity
+        )
+        self._patience_s = section.timeout_ms / 1000
+        self._windows = process.bus.inbox(config.ipc("filter"), "windows", (Window, End), hwm=4, large=True)
+        self._rhos = process.bus.inbox(config.ipc("filter-rho"), "rhos", (Rho, End), hwm=256)
+        self._uplink = process.bus.outbox(config.ipc("uplink"), "uplink", hwm=4, large=True)
+        self._ends: dict[StreamKey, tuple[set[str], float, End]] = {}
+        self.wake = asyncio.Event()
+
+    async def take_windows(self) -> None:
+        async for message in self._windows:
+            if isinstance(message, End):
+                await self._end(message, "window")
+            else:
+                await self._do(self._gate.window(message.key, message, time.monotonic(), message.live))
+
+    async def take_rhos(self) -> None:
+        async for message in self._rhos:
+            if isinstance(message, End):
+                await self._end(message, "local")
+            else:
+                await self._do(self._gate.rho(message.key, message.rho, time.monotonic()))
+
+    async def _do(self, decisions: list[Decision[Window]]) -> None:
+        self.wake.set()
+        self._process.counters.mirror(self._gate.counts)
+        for decision in decisions:
+            if isinstance(decision, Send):
+                await self._uplink.deliver(decision.payload, decision.payload.live)
+
+    async def _end(self, end: End, who: str) -> None:
+        """A stream is over when `window` has sent its last window and `local` its last ρ, or takes too long for it."""
+        key = StreamKey(end.stream, end.epoch)
+        said, _, _ = self._ends.get(key, (set(), 0.0, end))
+        said.add(who)
+        self._ends[key] = (said, time.monotonic() + self._patience_s, end)
+        if said == {"window", "local"}:
+            await self._close(key)
+        self.wake.set()
+
+    async def _close(self, key: StreamKey) -> None:
+        _, _, end = self._ends.pop(key)
+        await self._do(self._gate.end(key, time.monotonic()))
+        await self._uplink.insist(end)
+
+    def next_timer(self) -> float | None:
+        times = [due for said, due, _ in self._ends.values() if "window" in said]
+        gate = self._gate.next_timer()
+        return min([*times, *([gate] if gate is not None else [])], default=None)
+
+    async def timer(self) -> None:
+        now = time.monotonic()
+        await self._do(self._gate.timer(now))
+        for key in [key for key, (said, due, _) in self._ends.items() if "window" in said and due <= now]:
+            await self._close(key)
+
+
+async def serve(process: Process) -> None:
+    service = _Filter(process)
+    process.ready(process.config.filter.policy.kind)
+    await process.run_together(
+        service.take_windows(), service.take_rhos(), every(service.next_timer, service.wake, service.timer)
+    )
+
+
+if __name__ == "__main__":
+    run("filter", serve)

@@ -1,0 +1,124 @@
+"""fusion: fuses local and remote answers, and corrects what it said when a late one comes (FUSE and REINFORCE, §IV)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from clownfish.fused_streams import FusedStreams
+from clownfish.fusion import Fusion
+from clownfish.messages import End, FusedResult, LocalResult, RemoteResult, StreamKey
+from clownfish.models.description import read_description
+from clownfish.process import Process, every, run
+from clownfish.sinks.base import wanted
+from clownfish.watermarks import BUFFER_BYTES, Watermarks
+
+_LAGS = 16
+"""Lags counted one by one; longer ones together."""
+
+
+class _Fusion:
+    def __init__(self, process: Process) -> None:
+        config = process.config
+        section = config.fusion
+        classes = read_description(config.local.model).classes if config.local else ()
+
+        def make(key: StreamKey) -> Fusion:
+            return Fusion(
+                section.theta,
+                section.remote_weight,
+                section.horizon,
+                stream=key.stream,
+                epoch=key.epoch,
+                classes=classes,
+                anchor_beta=section.anchor_beta,
+            )
+
+        self._streams = FusedStreams(
+            make,
+            size=config.window.size,
+            stride=config.window.stride,
+            remote=config.uplink is not None,
+            drain_s=section.drain_ms / 1000,
+            watermarks=Watermarks(process.mapped("watermarks", BUFFER_BYTES)),
+        )
+        self._process = process
+        self._local = process.bus.inbox(config.ipc("fusion-local"), "local", (LocalResult, End), hwm=256)
+        self._remote = process.bus.inbox(config.ipc("fusion-remote"), "remote", (RemoteResult, End), hwm=256)
+        self._sinks = [
+            (process.bus.outbox(config.ipc(f"sink-{sink.name}"), f"sink-{sink.name}", hwm=1000), sink.mode)
+            for sink in config.sinks
+        ]
+        self.wake = asyncio.Event()
+        process.before_status(self._count)
+
+    def _count(self) -> None:
+        self._process.counters.mirror(self._streams.counts)
+        self._process.counters.set("streams_open", self._streams.open)
+
+    async def take_local(self) -> None:
+        async for message in self._local:
+            now = time.monotonic()
+            if isinstance(message, End):
+                await self._emit(self._streams.local_end(message, now))
+                continue
+            await self._emit(self._streams.local(message, now))
+            latency_ns = time.monotonic_ns() - message.capture_ns
+            self._process.histogram("capture_to_fused").add(latency_ns)
+            self._process.histogram("graph_overhead").add(latency_ns - message.model_ns)
+
+    async def take_remote(self) -> None:
+        async for message in self._remote:
+            now = time.monotonic()
+            if isinstance(message, End):
+                await self._emit(self._streams.remote_end(message, now))
+                continue
+            await self._emit(self._streams.remote(message, now))
+
+    async def timer(self) -> None:
+        await self._emit(self._streams.timer(time.monotonic()))
+
+    def next_timer(self) -> float | None:
+        return self._streams.next_timer()
+
+    async def finish(self) -> None:
+        await self._emit(self._streams.finish())
+
+    async def _emit(self, messages: list[FusedResult | End]) -> None:
+        self.wake.set()
+        self._count()  # at once: a count that waits for the next status dies with the process
+        for message in messages:
+            if isinstance(message, FusedResult):
+                self._count_result(message)
+            for outbox, mode in self._sinks:
+                if isinstance(message, End):
+                    await outbox.insist(message, patience_s=0.2)
+                elif wanted(mode, message):
+                    outbox.try_send(message)
+            if isinstance(message, End):
+                self._process.publish()
+
+    def _count_result(self, result: FusedResult) -> None:
+        add = self._process.counters.add
+        if result.revision == 0:
+            add("windows_answered")
+            add(f'answers{{source="{result.source}"}}')
+        elif not result.final:
+            add("revisions")
+        if result.source == "remote" and not result.final and result.lag is not None:
+            add(f'lag{{windows="{result.lag if result.lag < _LAGS else f"{_LAGS}+"}"}}')
+
+
+async def serve(process: Process) -> None:
+    service = _Fusion(process)
+    process.ready()
+    try:
+        await process.run_together(
+            service.take_local(), service.take_remote(), every(service.next_timer, service.wake, service.timer)
+        )
+    finally:
+        await service.finish()
+
+
+if __name__ == "__main__":
+    run("fusion", serve)

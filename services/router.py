@@ -1,0 +1,193 @@
+"""router: the cloud's front. Edges send windows as its credit allows; each goes to a worker, and the answer goes home.
+
+Three sockets, all bound here: control and data towards edges, one towards workers. A peer's routing id is an address
+that is good for one session, never an identity.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from clownfish.bus import Router as RouterSocket
+from clownfish.bus import is_exposed
+from clownfish.config import Router as Settings
+from clownfish.dispatch import Answered, AskReady, Assign, Drop, Evicted, Instruction, WorkerPool
+from clownfish.edges import EdgeInstruction, Edges, Submit, Tell
+from clownfish.errors import ConfigError
+from clownfish.process import Process, every, run
+from clownfish.protocol import (
+    Again,
+    Answer,
+    Done,
+    Dropped,
+    FrameData,
+    Goodbye,
+    Hello,
+    Job,
+    Ping,
+    Progress,
+    Pulse,
+    Ready,
+    Refused,
+    WindowRequest,
+)
+
+_CONTROL_BYTES = 256 * 1024
+Frames = list[FrameData]
+
+
+class _Router:
+    def __init__(self, process: Process, settings: Settings) -> None:
+        self._process = process
+
+        def bind(endpoint: str, name: str, kinds: tuple[type, ...], max_bytes: int, large: bool) -> RouterSocket:
+            return process.bus.router(
+                endpoint, name, kinds, max_bytes=max_bytes, insecure=settings.insecure, large=large
+            )
+
+        self._control = bind(settings.control, "control", (Hello, Ping), _CONTROL_BYTES, False)
+        self._data = bind(settings.data, "data", (FrameData, WindowRequest), settings.max_frame_bytes, True)
+        self._workers = bind(settings.workers, "workers", (Ready, Progress, Done, Goodbye), _CONTROL_BYTES, True)
+        self._pool: WorkerPool[Frames] = WorkerPool(
+            settings.queue, settings.job_lease_ms / 1000, settings.liveness_ms / 1000
+        )
+        self._edges = Edges(
+            self._pool.why_refused,
+            windows_per_edge=settings.windows_per_edge,
+            bytes_per_edge=settings.bytes_per_edge,
+            lease_ms=settings.lease_ms,
+            cache_bytes=settings.cache_bytes,
+        )
+        self._refusals: set[str] = set()
+        self.wake = asyncio.Event()
+        process.before_status(self._count)
+
+    def _count(self) -> None:
+        pool, edges, counters = self._pool, self._edges, self._process.counters
+        counters.mirror({"windows": pool.submitted, "answered": pool.answered, "requeued": pool.requeued})
+        counters.mirror({"stale_results": pool.stale, "frames_evicted": edges.cache.evicted, **edges.counts})
+        counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in pool.drops.items()})
+        counters.mirror({f'evicted{{reason="{reason}"}}': count for reason, count in pool.evictions.items()})
+        counters.set("workers", pool.workers)
+        counters.set("edges", len(edges))
+        counters.set("waiting", pool.waiting)
+        counters.set("held", pool.held)
+        counters.set("cache_bytes", edges.cache.size_bytes)
+
+    async def control(self) -> None:
+        async for edge, message in self._control:
+            now = time.monotonic()
+            if isinstance(message, Hello):
+                self._do(self._edges.hello(edge, message, now))
+                self._process.log.info("edge connected", edge=message.edge, classes=len(message.classes))
+            else:
+                self._do(self._edges.ping(edge, now))
+
+    async def data(self) -> None:
+        async for edge, message in self._data:
+            if isinstance(message, FrameData):
+                self._edges.frame(edge, message)
+            else:
+                self._do(self._edges.request(edge, message, time.monotonic()))
+
+    async def workers(self) -> None:
+        async for worker, message in self._workers:
+            now = time.monotonic()
+            if isinstance(message, Done):
+                if message.error:
+                    self._process.log.warning("a worker could not answer", job=message.job, error=message.error)
+                self._do(self._pool.finished(worker, message.job, not message.error, now), message)
+            elif isinstance(message, Progress):
+                todo = self._pool.progress(worker, message.done, now)
+                if not todo:
+                    self._workers.try_send(worker, Pulse(message.done))
+                self._do(todo)
+            elif isinstance(message, Ready):
+                self._ready(worker, message, now)
+            else:
+                self._process.log.info("worker drained", worker=message.worker)
+                self._do(self._pool.goodbye(worker, now))
+
+    def _ready(self, worker: bytes, ready: Ready, now: float) -> None:
+        self._process.log.info("worker ready", worker=ready.worker, model=ready.model, classes=len(ready.classes))
+        self._do(self._pool.ready(worker, ready.worker, ready.model, ready.classes, ready.credit, now))
+        wanted = self._edges.classes_wanted()
+        if wanted and ready.classes not in wanted:
+            reason = f"no connected edge has the classes of worker {ready.worker!r} (model {ready.model!r})"
+            self._process.log.error("worker has nothing to do", reason=reason)
+            self._workers.try_send(worker, Refused(reason))
+        self._do(self._edges.regrant())
+
+    def _do(self, instructions: Iterable[Instruction[Frames] | EdgeInstruction], done: Done | None = None) -> None:
+        """Carry out what pool and edges decided; `done` is the worker's answer that they decided on."""
+        self.wake.set()
+        for each in instructions:
+            now = time.monotonic()
+            if isinstance(each, Tell):
+                self._tell(each)
+            elif isinstance(each, Submit):
+                self._do(self._pool.submit(each.edge, each.key, each.classes, each.frames, each.deadline, now))
+            elif isinstance(each, Assign):
+                self._assign(each, now)
+            elif isinstance(each, Answered) and done is not None:
+                answer = Answer(*each.key, done.p, each.model, done.model_ms)
+                self._do(self._edges.finished(each.edge, answer))
+            elif isinstance(each, Drop):
+                self._do(self._edges.finished(each.edge, Dropped(*each.key, each.reason)))
+            elif isinstance(each, Evicted):
+                self._process.log.warning("worker evicted", worker=each.name, reason=each.reason)
+                self._workers.try_send(each.worker, Again(f"evicted: {each.reason}"))
+                self._do(self._edges.regrant())
+            elif isinstance(each, AskReady):
+                self._workers.try_send(each.worker, Again("this worker is not known here"))
+            else:
+                self._process.log.info("edge gone", edge=each.name)
+                self._pool.edge_gone(each.edge)
+
+    def _tell(self, tell: Tell) -> None:
+        message = tell.message
+        if isinstance(message, Refused) and message.reason not in self._refusals:
+            self._refusals = {message.reason, *list(self._refusals)[:99]}
+            self._process.log.error("edge refused", edge=self._edges.name(tell.edge), reason=message.reason)
+        self._control.try_send(tell.edge, message)
+
+    def _assign(self, assign: Assign[Frames], now: float) -> None:
+        frames = assign.payload
+        job = Job(
+            assign.job,
+            tuple(frame.codec for frame in frames),
+            frames[0].width,
+            frames[0].height,
+            max(0, int((assign.deadline - now) * 1000)),
+            tuple(frame.data for frame in frames),
+        )
+        if not self._workers.try_send(assign.worker, job):
+            self._do(self._pool.gone(assign.worker, now))
+
+    async def timer(self) -> None:
+        now = time.monotonic()
+        self._do(self._pool.timer(now))
+        self._do(self._edges.timer(now))
+
+    def next_timer(self) -> float | None:
+        times = (self._pool.next_timer(), self._edges.next_timer())
+        return min((each for each in times if each is not None), default=None)
+
+
+async def serve(process: Process) -> None:
+    settings = process.config.router
+    if settings is None:
+        raise ConfigError("[router] is missing: it says where edges and workers find this router")
+    service = _Router(process, settings)
+    if settings.insecure and any(map(is_exposed, (settings.control, settings.data, settings.workers))):
+        process.log.warning("listening beyond this host without authentication, as told")
+    process.ready(f"{settings.control}, {settings.data}, workers on {settings.workers}")
+    await process.run_together(
+        service.control(), service.data(), service.workers(), every(service.next_timer, service.wake, service.timer)
+    )
+
+
+if __name__ == "__main__":
+    run("router", serve)

@@ -1,0 +1,215 @@
+"""uplink: sends chosen windows over the WAN as credit allows, and brings answers home, late or never (DESIGN §7).
+
+Everything that has to do with the cloud's absence happens here and reaches the edge as silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import OrderedDict, deque
+
+from clownfish.backlog import Backlog, Lapsed, Send
+from clownfish.bus import Dealer, fresh_routing_id
+from clownfish.codecs import CODECS
+from clownfish.codecs.base import Codec
+from clownfish.errors import ConfigError
+from clownfish.messages import End, Pixels, RemoteResult, StreamKey, Window
+from clownfish.models.description import read_description
+from clownfish.process import Process, every, run
+from clownfish.protocol import Again, Answer, Credit, Dropped, FrameData, Hello, Missing, Ping, Refused, WindowRequest
+
+_FROM_ROUTER = (Credit, Refused, Missing, Answer, Dropped, Again)
+_SILENCE_S = 3.0
+"""A router that was connected and says nothing for this long, before its first lease, is given up."""
+_PING_S = 0.5
+_RETRY_S, _MAX_RETRY_S = 0.1, 5.0
+_KNOWN_FRAMES = 64
+"""Frames of a stream that the router is taken to have; it asks for those that it has not."""
+
+
+class _SessionOver(Exception):
+    """Ends a session's tasks; not an error: the next session begins."""
+
+
+class _Uplink:
+    def __init__(self, process: Process) -> None:
+        config = process.config
+        if config.uplink is None or config.local is None:
+            raise ConfigError("[uplink] and [local] are needed to send windows to a cloud")
+        self._process = process
+        self._settings = config.uplink
+        self._stride = config.window.stride
+        self._classes = read_description(config.local.model).classes
+        self._codec: Codec = config.uplink.codec.build(CODECS)
+        self._backlog: Backlog[Window] = Backlog(config.uplink.backlog, config.uplink.deadline_ms / 1000)
+        self._inbox = process.bus.inbox(config.ipc("uplink"), "windows", (Window, End), hwm=4, large=True)
+        self._fusion = process.bus.outbox(config.ipc("fusion-remote"), "fusion", hwm=256)
+        self._ends: dict[StreamKey, End] = {}
+        self._resends: deque[tuple[Send[Window], tuple[int, ...]]] = deque()
+        self._known: dict[StreamKey, OrderedDict[int, None]] = {}
+        self._heard = 0.0
+        self._granted = False
+        self._work = asyncio.Event()
+        self.wake = asyncio.Event()
+        process.before_status(self._count)
+
+    def _count(self) -> None:
+        backlog, counters = self._backlog, self._process.counters
+        counters.mirror({"windows_offered": backlog.offered, "windows_answered": backlog.answered_total})
+        counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in backlog.drops.items()})
+        counters.mirror({f'ignored{{reason="{reason}"}}': count for reason, count in backlog.ignored.items()})
+        counters.set("waiting", backlog.waiting)
+        counters.set("in_flight", backlog.in_flight)
+
+    # -- windows in
+
+    async def take(self) -> None:
+        async for message in self._inbox:
+            if isinstance(message, End):
+                self._ends[StreamKey(message.stream, message.epoch)] = message
+                await self._forward_ends()
+            else:
+                self._backlog.offer(message.key, message, message.capture_ns / 1e9, time.monotonic())
+            self._changed()
+
+    def _changed(self) -> None:
+        self._work.set()
+        self.wake.set()
+
+    def next_timer(self) -> float | None:
+        return self._backlog.next_timer()
+
+    async def timer(self) -> None:
+        if any(isinstance(each, Lapsed) for each in self._backlog.timer(time.monotonic())):
+            self._heard = 0.0  # `beat` ends the session
+        await self._forward_ends()
+
+    async def _forward_ends(self) -> None:
+        """Fusion waits for late results of an ended stream until it hears that none is on its way."""
+        for key in [key for key in self._ends if self._backlog.idle(key)]:
+            self._known.pop(key, None)
+            await self._fusion.insist(self._ends.pop(key))
+
+    # -- sessions
+
+    async def sessions(self) -> None:
+        """One session after the other, for ever."""
+        retry_s = _RETRY_S
+        while True:
+            retry_s = _RETRY_S if await self._session() else min(2 * retry_s, _MAX_RETRY_S)
+            await asyncio.sleep(retry_s * random.uniform(0.5, 1.0))
+
+    async def _session(self) -> bool:
+        """One pair of sockets under one fresh routing id. Returns whether the router ever granted credit."""
+        bus, routing_id = self._process.bus, fresh_routing_id()
+        control = bus.dealer(self._settings.control, "control", _FROM_ROUTER, routing_id=routing_id)
+        data = bus.dealer(self._settings.data, "data", (), routing_id=routing_id, hwm=8, large=True)
+        self._backlog.open(time.monotonic())
+        self._known.clear()
+        self._resends.clear()
+        self._granted = False
+        try:
+            await control.put(Hello(self._settings.edge, self._classes))  # waits here while there is no cloud
+            self._heard = time.monotonic()
+            self._process.counters.add("sessions")
+            await self._process.run_together(self._hear(control), self._beat(control), self._send(data))
+        except _SessionOver as over:
+            self._process.log.info("session over", reason=str(over))
+            self._process.say("ready", str(over))
+        finally:
+            control.close()
+            data.close()
+            self._backlog.close(time.monotonic())
+            self._changed()
+        return self._granted
+
+    async def _beat(self, control: Dealer) -> None:
+        sequence = 0
+        while time.monotonic() - self._heard < _SILENCE_S:
+            sequence += 1
+            control.try_send(Ping(sequence))
+            await asyncio.sleep(_PING_S)
+        raise _SessionOver("the router says nothing any more")
+
+    async def _hear(self, control: Dealer) -> None:
+        async for message in control:
+            now = time.monotonic()
+            self._heard = now
+            if isinstance(message, Credit):
+                if not self._granted:
+                    self._granted = True
+                    self._process.say("ready", "connected")
+                self._backlog.credit(message.windows_total, message.bytes_total, message.lease_ms / 1000, now)
+            elif isinstance(message, Answer):
+                if self._backlog.answered(message.key, now) == "accepted":
+                    result = RemoteResult(message.stream, message.epoch, message.t, message.p, message.model)
+                    self._fusion.try_send(result)
+            elif isinstance(message, Dropped):
+                self._backlog.dropped(message.key, message.reason)
+            elif isinstance(message, Missing):
+                item = self._backlog.missing(message.key)
+                if isinstance(item, Send):
+                    self._resends.append((item, message.frames))
+            elif isinstance(message, Refused):
+                self._process.counters.add("refused")
+                if self._process.text != message.reason:
+                    self._process.log.error("the cloud refuses this edge", reason=message.reason)
+                    self._process.say("ready", message.reason)
+            else:
+                raise _SessionOver(f"the router asks for a new one: {message.reason}")
+            await self._forward_ends()
+            self._changed()
+
+    # -- windows out
+
+    async def _send(self, data: Dealer) -> None:
+        while True:
+            if self._resends:
+                item, wanted = self._resends.popleft()
+            else:
+                offered = self._backlog.next(time.monotonic())
+                if offered is None:
+                    self._work.clear()
+                    await self._work.wait()
+                    continue
+                item, wanted = offered, ()
+            await self._send_window(data, item, wanted)
+            self.wake.set()
+
+    async def _send_window(self, data: Dealer, item: Send[Window], wanted: tuple[int, ...]) -> None:
+        window, key = item.payload, StreamKey(item.key.stream, item.key.epoch)
+        numbers = tuple(range(window.first, window.first + len(window.frames)))
+        known = self._known.setdefault(key, OrderedDict())
+        send = [n for n in numbers if n in wanted or n not in known]
+        encoded = await self._process.in_thread(self._encode, [window.frames[n - window.first] for n in send])
+        if not self._backlog.sent(item.key, sum(map(len, encoded))):
+            return
+        for n, blob in zip(send, encoded, strict=True):
+            height, width = window.frames[0].shape[:2]
+            wire_bytes = await data.put(FrameData(*key, n, self._codec.name, width, height, blob))
+            known[n] = None
+            self._process.counters.add("bytes_sent", wire_bytes)
+        while len(known) > _KNOWN_FRAMES:
+            known.popitem(last=False)
+        left_ms = max(0, int((item.deadline - time.monotonic()) * 1000))
+        request = WindowRequest(*item.key, numbers, left_ms)
+        self._process.counters.add("bytes_sent", await data.put(request))
+        self._process.counters.add("frames_sent", len(send))
+        self._process.counters.add("windows_resent" if item.resend else "windows_sent")
+
+    def _encode(self, frames: list[Pixels]) -> list[bytes]:
+        return [self._codec.encode(pixels) for pixels in frames]
+
+
+async def serve(process: Process) -> None:
+    service = _Uplink(process)
+    process.ready("no cloud yet")
+    await process.run_together(
+        service.take(), service.sessions(), every(service.next_timer, service.wake, service.timer)
+    )
+
+
+if __name__ == "__main__":
+    run("uplink", serve)

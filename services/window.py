@@ -1,0 +1,30 @@
+"""window: turns each stream's frames into overlapping windows; `local` and `filter` each get a copy of their own."""
+
+from __future__ import annotations
+
+from clownfish.messages import End, Frame, StreamKey
+from clownfish.process import Process, run
+from clownfish.windowing import WindowManager
+
+
+async def serve(process: Process) -> None:
+    config = process.config
+    manager = WindowManager(config.window.size, config.window.stride)
+    inbox = process.bus.inbox(config.ipc("window"), "frames", (Frame, End), hwm=32, large=True)
+    receivers = ["local", "filter"] if config.uplink is not None else ["local"]
+    outboxes = [process.bus.outbox(config.ipc(name), name, hwm=4, large=True) for name in receivers]
+    process.ready()
+    async for message in inbox:
+        if isinstance(message, End):
+            manager.end(StreamKey(message.stream, message.epoch), message.frames)
+            for outbox in outboxes:
+                await outbox.insist(message)
+        else:
+            window = manager.push(message)
+            for outbox in outboxes if window is not None else ():
+                await outbox.deliver(window, message.live)
+        process.counters.mirror(manager.counts)
+
+
+if __name__ == "__main__":
+    run("window", serve)

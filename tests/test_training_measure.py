@@ -1,0 +1,160 @@
+"""Scores, calibration, joined streams and sampling: the arithmetic that model cards rest on."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clownfish.datasets.base import Clip
+from clownfish.datasets.joined import Segment, join
+from clownfish.models.description import InputDescription
+from clownfish.models.siminet import SimiNetModule
+from clownfish.training.cache import FrameCache
+from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax
+from clownfish.training.config import Augment
+from clownfish.training.measure import Watched, auc, cosine, euclidean, frame_accuracy, window_accuracy
+from clownfish.training.sampling import augmented, plain, training_batches
+from clownfish.training.siminet import fold_standardisation
+from clownfish.training.streams import stream_frames, windows_of
+
+SHAPE = InputDescription(width=8, height=6, window_size=16, frame_step=4, mean=(0, 0, 0), std=(1, 1, 1))
+
+
+def clip(name: str, label: str, frames: int, group: int = 1) -> Clip:
+    return Clip(Path(name), label, group, frames)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2))
+def test_auc_is_the_chance_that_a_positive_scores_above_a_negative(pairs: list[tuple[int, bool]]) -> None:
+    score = np.array([s for s, _ in pairs], float)
+    positive = np.array([p for _, p in pairs])
+    if positive.all() or not positive.any():
+        return
+    wins = [float(a > b) + 0.5 * float(a == b) for a in score[positive] for b in score[~positive]]
+    assert auc(score, positive) == pytest.approx(np.mean(wins))
+
+
+def test_fit_temperature_finds_the_temperature_that_the_labels_were_drawn_with() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (20_000, 5))
+    labels = np.array([rng.choice(5, p=p) for p in softmax(logits, 2.0)])
+    assert fit_temperature(logits, labels) == pytest.approx(2.0, rel=0.05)
+    assert expected_calibration_error(softmax(logits, 2.0), labels) < 0.02
+    assert expected_calibration_error(softmax(logits, 0.5), labels) > 0.1
+
+
+def test_calibration_error_of_a_model_that_is_sure_and_half_right_is_one_half() -> None:
+    p = np.array([[1.0, 0.0]] * 4)
+    assert expected_calibration_error(p, np.array([0, 0, 1, 1])) == pytest.approx(0.5)
+
+
+def watched(answers: list[int], frame_label: list[int], label: list[int]) -> Watched:
+    return Watched(
+        p=np.eye(3, dtype=np.float32)[answers],
+        feature=np.zeros((len(answers), 1), np.float32),
+        label=np.array(label),
+        context=np.zeros(len(answers), np.int64),
+        frame_label=np.array(frame_label),
+        stride=4,
+        ms_per_window=1.0,
+    )
+
+
+def test_a_windows_answer_belongs_to_its_last_frames() -> None:
+    """Window 0 covers frames 0 to 15 and answers for 12 to 15, window 1 for 16 to 19."""
+    truth = [2] * 12 + [0, 0, 0, -1] + [1, 1, 0, 0]
+    assert frame_accuracy([watched([0, 1], truth, [0, 0])]) == pytest.approx(5 / 7)
+
+
+def test_windows_whose_middle_is_outside_a_context_do_not_count() -> None:
+    assert window_accuracy([watched([0, 1, 2], [], [0, 0, -1])]) == 0.5
+
+
+def test_cosine_and_euclidean_are_largest_for_equal_rows() -> None:
+    a, b = np.array([[1.0, 0], [1, 0]]), np.array([[1.0, 0], [0, 1]])
+    assert cosine(a, b).tolist() == [1, 0]
+    assert euclidean(a, b).tolist() == [0, pytest.approx(-np.sqrt(2))]
+
+
+@given(st.integers(0, 1000), st.lists(st.integers(40, 200), min_size=2, max_size=40))
+def test_joined_streams_use_each_clip_once_and_neighbours_differ_in_label(seed: int, lengths: list[int]) -> None:
+    clips = [clip(f"{n}.mp4", "ab"[n % 2], length) for n, length in enumerate(lengths)]
+    streams = join(clips, np.random.default_rng(seed), segments=5)
+    used = [segment.clip.path for stream in streams for segment in stream]
+    assert len(used) == len(set(used))
+    for stream in streams:
+        assert 2 <= len(stream) <= 5
+        assert all(a.clip.label != b.clip.label for a, b in pairwise(stream))
+        for segment in stream:
+            assert 60 <= segment.end - segment.start <= 180
+            assert 0 <= segment.start <= segment.end <= segment.clip.frames
+
+
+def cached(every: int = 4) -> tuple[FrameCache, Clip, Clip]:
+    """Two clips of 64 frames; each cached frame's pixels are its own number, the second clip's from 100 on."""
+    kept = 64 // every
+    numbers = np.concatenate([np.arange(kept), 100 + np.arange(kept)]).astype(np.uint8)
+    frames = np.tile(numbers[:, None, None, None], (1, 6, 8, 3))
+    cache = FrameCache(frames, {"a.mp4": (0, kept), "b.mp4": (kept, 2 * kept)}, every)
+    return cache, clip("a.mp4", "x", 64), clip("b.mp4", "y", 64)
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_a_window_of_a_joined_stream_has_the_context_of_its_middle_frame(every: int) -> None:
+    cache, a, b = cached(every)
+    stream = [Segment(a, 0, 24), Segment(b, 8, 32)]
+    assert len(stream_frames(cache, stream)) == 48 // every
+    assert stream_frames(cache, stream)[24 // every, 0, 0, 0] == 100 + 8 // every
+    shape = SHAPE.model_copy(update={"frame_step": every})
+    found = windows_of(stream, ("x", "y"), shape, every)
+    assert [first * every for first, _, _ in found] == list(range(0, 33, 4))
+    assert [context for _, _, context in found] == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+    assert [label for _, label, _ in found] == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+
+
+def test_plain_frames_are_normalised_and_channels_first() -> None:
+    shape = SHAPE.model_copy(update={"mean": (1, 2, 3), "std": (2, 2, 2)})
+    x = plain(np.full((4, 6, 8, 3), 9, np.uint8), shape)
+    assert x.shape == (3, 4, 6, 8)
+    assert x[:, 0, 0, 0].tolist() == [4.0, 3.5, 3.0]
+
+
+@given(st.integers(0, 10_000))
+def test_an_augmented_window_keeps_its_range_and_all_frames_change_alike(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    still = np.tile(rng.integers(0, 256, (1, 20, 24, 3), np.uint8), (4, 1, 1, 1))
+    x = augmented(still, SHAPE, Augment(), rng)
+    assert x.shape == (3, 4, 6, 8)
+    assert 0 <= float(x.min()) <= float(x.max()) <= 255
+    assert all(torch.equal(x[:, 0], x[:, n]) for n in range(4))
+
+
+def test_the_same_seed_draws_the_same_batches() -> None:
+    cache, a, b = cached()
+    augment = Augment(mixup=0.5)
+
+    def draw() -> list[torch.Tensor]:
+        batches = training_batches(cache, [a, b], ("x", "y"), SHAPE, augment, 3, 4, np.random.default_rng(5))
+        return [part for batch in batches for part in batch]
+
+    first, second = draw(), draw()
+    assert len(first) == 4
+    assert all(torch.equal(p, q) for p, q in zip(first, second, strict=True))
+    assert all(torch.allclose(targets.sum(1), torch.ones(len(targets))) for targets in first[1::2])
+
+
+def test_a_siminet_with_its_standardisation_folded_in_takes_raw_features() -> None:
+    torch.manual_seed(0)
+    module = SimiNetModule(3, hidden=8)
+    rng = np.random.default_rng(0)
+    mean, std = rng.normal(0, 2, 3).astype(np.float32), rng.uniform(0.5, 3, 3).astype(np.float32)
+    raw = [torch.from_numpy(rng.normal(0, 2, (5, 3)).astype(np.float32)) for _ in range(2)]
+    before = module(*[(x - torch.from_numpy(mean)) / torch.from_numpy(std) for x in raw])
+    fold_standardisation(module, mean, std)
+    torch.testing.assert_close(module(*raw), before, rtol=1e-4, atol=1e-5)
