@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from clownfish.bus import Bus
-from clownfish.config import Config
 from clownfish.errors import ClownfishError, ConfigError
 from clownfish.log import get_logger
 from clownfish.messages import Status
 from clownfish.process import STATUS_SOCKET, SUPERVISOR_VARIABLE, private_folder
+from clownfish.settings import Config, to_tree
 
 EDGE = ("window", "local", "filter", "uplink", "fusion", "sink")
 _BACKOFF_S, _MAX_BACKOFF_S, _HEALTHY_S = 0.1, 10.0, 10.0
@@ -94,7 +94,7 @@ class Supervisor:
         self._run_dir = private_folder(config.run_dir())
         self._lock = self._take_folder()
         self._config_file = self._run_dir / "config.json"
-        self._config_file.write_text(json.dumps(config.model_dump(mode="json")), encoding="utf-8")
+        self._config_file.write_text(json.dumps(to_tree(config)), encoding="utf-8")
         self._stopping = asyncio.Event()
         self._failed: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[Any]] = []

@@ -4,8 +4,12 @@ Each is started as `python -m services.NAME --config FILE`, by `clownfish up` or
 """
 
 import os
+import sys
 
 # One thread per process for every numerical library: two beside another busy process are many times slower (and the
 # libraries read these variables when they are first imported, which is after this line).
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+
+# structlog loads rich, where it is installed, for pretty tracebacks: 5 MB in each of nine processes that print none.
+sys.modules.setdefault("rich", None)  # type: ignore[arg-type]

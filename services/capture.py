@@ -6,13 +6,13 @@ A capture that (re)starts draws a new epoch, so that nothing downstream confuses
 from __future__ import annotations
 
 import asyncio
-import secrets
+import random
 
 from clownfish.bus import Outbox
-from clownfish.config import Stream
 from clownfish.errors import SourceError
 from clownfish.messages import End, Frame, Pixels
 from clownfish.process import Process, run
+from clownfish.settings import Stream
 from clownfish.sources import is_live, open_source
 from clownfish.sources.reader import Reader
 
@@ -53,7 +53,7 @@ class _Capture:
     async def _run_epoch(self) -> int:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[tuple[int, str, Exception | None]] = loop.create_future()
-        self._epoch = secrets.randbits(48)
+        self._epoch = random.SystemRandom().getrandbits(48)
         log = self._log.bind(epoch=self._epoch)
 
         def on_frame(n: int, capture_ns: int, pixels: Pixels) -> None:
@@ -72,7 +72,7 @@ class _Capture:
 
         stream, capture = self._stream, self._process.config.capture
         reader = self._reader = Reader(
-            lambda: open_source(stream.source, stream.fps),
+            lambda: open_source(stream.source, stream.fps, stream.seconds),
             width=capture.width,
             height=capture.height,
             on_frame=on_frame,

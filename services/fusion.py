@@ -8,10 +8,10 @@ import time
 from clownfish.fused_streams import FusedStreams
 from clownfish.fusion import Fusion
 from clownfish.messages import End, FusedResult, LocalResult, RemoteResult, StreamKey
-from clownfish.models.description import read_description
 from clownfish.process import Process, every, run
 from clownfish.sinks.base import wanted
 from clownfish.watermarks import BUFFER_BYTES, Watermarks
+from clownfish.zoo import read_classes
 
 _LAGS = 16
 """Lags counted one by one; longer ones together."""
@@ -21,7 +21,7 @@ class _Fusion:
     def __init__(self, process: Process) -> None:
         config = process.config
         section = config.fusion
-        classes = read_description(config.local.model).classes if config.local else ()
+        classes = read_classes(config.local.model) if config.local else ()
 
         def make(key: StreamKey) -> Fusion:
             return Fusion(

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 from clownfish.bus import Router as RouterSocket
 from clownfish.bus import is_exposed
-from clownfish.config import Router as Settings
 from clownfish.dispatch import Answered, AskReady, Assign, Drop, Evicted, Instruction, WorkerPool
 from clownfish.edges import EdgeInstruction, Edges, Submit, Tell
 from clownfish.errors import ConfigError
@@ -33,6 +32,7 @@ from clownfish.protocol import (
     Refused,
     WindowRequest,
 )
+from clownfish.settings import Router as Settings
 
 _CONTROL_BYTES = 256 * 1024
 Frames = list[FrameData]
@@ -131,7 +131,8 @@ class _Router:
                 self._do(self._pool.submit(each.edge, each.key, each.classes, each.frames, each.deadline, now))
             elif isinstance(each, Assign):
                 self._assign(each, now)
-            elif isinstance(each, Answered) and done is not None:
+            elif isinstance(each, Answered):
+                assert done is not None  # only a worker's Done can end so
                 answer = Answer(*each.key, done.p, each.model, done.model_ms)
                 self._do(self._edges.finished(each.edge, answer))
             elif isinstance(each, Drop):

@@ -16,9 +16,9 @@ from clownfish.codecs import CODECS
 from clownfish.codecs.base import Codec
 from clownfish.errors import ConfigError
 from clownfish.messages import End, Pixels, RemoteResult, StreamKey, Window
-from clownfish.models.description import read_description
 from clownfish.process import Process, every, run
 from clownfish.protocol import Again, Answer, Credit, Dropped, FrameData, Hello, Missing, Ping, Refused, WindowRequest
+from clownfish.zoo import read_classes
 
 _FROM_ROUTER = (Credit, Refused, Missing, Answer, Dropped, Again)
 _SILENCE_S = 3.0
@@ -41,7 +41,7 @@ class _Uplink:
         self._process = process
         self._settings = config.uplink
         self._stride = config.window.stride
-        self._classes = read_description(config.local.model).classes
+        self._classes = read_classes(config.local.model)
         self._codec: Codec = config.uplink.codec.build(CODECS)
         self._backlog: Backlog[Window] = Backlog(config.uplink.backlog, config.uplink.deadline_ms / 1000)
         self._inbox = process.bus.inbox(config.ipc("uplink"), "windows", (Window, End), hwm=4, large=True)

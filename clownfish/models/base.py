@@ -1,4 +1,5 @@
-"""The contract of a classifier over windows (layer 1; torch is imported in this folder and in training code, nowhere else)."""
+"""The contract of a classifier over windows (layer 1; torch is imported in this folder and in training code, nowhere
+else)."""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from clownfish.registry import Registry
 from clownfish.sources.base import VideoSource
+from clownfish.sources.limited import Limited
+from clownfish.sources.truth import Truth, read_truth
 
 SOURCES: Registry[Callable[..., VideoSource]] = Registry(
     "source",
@@ -37,12 +39,32 @@ def split_source(source: str) -> tuple[str, str]:
     return "video", source
 
 
-def open_source(source: str, fps: float | None = None) -> VideoSource:
-    """Open what the string names; `fps` overrides the nominal rate. Raises SourceError or ConfigError."""
+def open_source(source: str, fps: float | None = None, seconds: float | None = None) -> VideoSource:
+    """Open what the string names. Raises SourceError or ConfigError.
+
+    `fps` overrides the nominal rate; `seconds` ends the source after that much video.
+    """
     kind, what = split_source(source)
-    return SOURCES.get(kind)(what, fps=fps)
+    opened = SOURCES.get(kind)(what, fps=fps)
+    return opened if seconds is None else Limited(opened, seconds)
 
 
 def is_live(source: str) -> bool:
     """Whether the string names a camera or network stream: one that has no end, and is opened again when it breaks."""
     return split_source(source)[0] in ("camera", "stream", "gst")
+
+
+def truth_of(source: str) -> Truth | None:
+    """Ground truth of the source that the string names, None where there is none. Raises DatasetError, SourceError."""
+    kind, what = split_source(source)
+    if kind == "video":
+        return read_truth(what)
+    factory = SOURCES.get(kind)
+    if not hasattr(factory, "truth"):
+        return None
+    opened = factory(what, fps=None)
+    try:
+        truth: Truth | None = getattr(opened, "truth", None)
+        return truth
+    finally:
+        opened.close()

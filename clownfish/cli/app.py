@@ -16,12 +16,13 @@ from rich.live import Live
 
 from clownfish import __version__
 from clownfish import log as logging
-from clownfish.config import Config, load_config, schema
+from clownfish.cli.onerun import RunOptions, run_source
+from clownfish.cli.tables import status_table
+from clownfish.config import load_config, schema
 from clownfish.errors import ClownfishError
 from clownfish.evaluation.cli import eval_app
-from clownfish.onerun import RunOptions, run_source
+from clownfish.settings import Config, to_tree
 from clownfish.supervisor import Supervisor
-from clownfish.tables import status_table
 from clownfish.training.cli import train_app
 
 app = typer.Typer(
@@ -88,13 +89,14 @@ def run(
     codec: Annotated[str | None, typer.Option(help="Uplink codec: raw, png, jpeg")] = None,
     cloud: Annotated[bool, typer.Option(help="Whether there is a cloud (one router, one worker) in the box")] = True,
     fast: Annotated[bool, typer.Option(help="As fast as the graph takes it, not in real time")] = False,
+    seconds: Annotated[float | None, typer.Option(help="Play only the beginning")] = None,
     baselines: Annotated[bool, typer.Option(help="Afterwards, run both models over every window, to compare")] = True,
     output: Annotated[Path | None, typer.Option(help="Keep every answer in this JSONL file")] = None,
     sets: Sets = None,
 ) -> None:
     """Run one source through edge and cloud on this machine, and sum up."""
     logging.configure("run", "console", "warning")
-    options = RunOptions(source, pair, n_w, codec, cloud, fast, baselines, output, tuple(sets or ()))
+    options = RunOptions(source, pair, n_w, codec, cloud, fast, baselines, seconds, output, tuple(sets or ()))
     run_source(options, Console())
 
 
@@ -138,7 +140,7 @@ def config_check(config: ConfigFile, sets: Sets = None) -> None:
 @config_app.command("show")
 def config_show(config: ConfigFile, sets: Sets = None) -> None:
     """Print every value that is in force, defaults included."""
-    typer.echo(json.dumps(load_config(config, sets or ()).model_dump(mode="json"), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(to_tree(load_config(config, sets or ())), indent=2, ensure_ascii=False))
 
 
 @config_app.command("schema")

@@ -1,0 +1,300 @@
+"""`clownfish run`: one source through edge and cloud on this machine, and what came of it (layer 4).
+
+The graph is the one that `clownfish up` starts, with its router and one worker on the same box. What is printed comes
+from the services' own counters, from the answers that the JSONL sink wrote, and, for the comparison with edge-only and
+cloud-only, from both models run over every window afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from clownfish.cli.summary import print_summary
+from clownfish.cli.tables import cpu_s, resident_mb
+from clownfish.codecs import CODECS
+from clownfish.config import parse_value, put, read_toml, validate
+from clownfish.errors import ConfigError
+from clownfish.evaluation.dump import Dump, record
+from clownfish.evaluation.metrics import Ints, answers_by_frame, confusion, truth_by_frame
+from clownfish.evaluation.recorder import Recorder, RecordSettings
+from clownfish.messages import Status
+from clownfish.models.description import read_description
+from clownfish.settings import Config
+from clownfish.sources import is_live, open_source, split_source, truth_of
+from clownfish.sources.truth import Truth
+from clownfish.supervisor import Supervisor, remove_folder
+from clownfish.zoo import locate
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of `clownfish run`."""
+
+    source: str
+    pair: str = ""
+    n_w: int | None = None
+    codec: str | None = None
+    cloud: bool = True
+    fast: bool = False
+    baselines: bool = True
+    seconds: float | None = None
+    output: Path | None = None
+    sets: tuple[str, ...] = ()
+
+
+@dataclass
+class Usage:
+    """What one process used."""
+
+    begin: tuple[float, float]
+    """(monotonic seconds, processor seconds) when the stream began."""
+    cpu_share: float = 0.0
+    """Of one core, since the stream began."""
+    peak_mb: float = 0.0
+
+
+@dataclass
+class Outcome:
+    """Everything that a run left behind."""
+
+    config: Config
+    statuses: dict[str, Status] = field(default_factory=dict)
+    ready_s: dict[str, float | None] = field(default_factory=dict)
+    restarts: dict[str, int] = field(default_factory=dict)
+    usage: dict[str, Usage] = field(default_factory=dict)
+    frames: int = 0
+    live: dict[int, str] = field(default_factory=dict)
+    """Label of each window's revision 0, by t."""
+    final: dict[int, str] = field(default_factory=dict)
+    confusions: dict[str, Ints] = field(default_factory=dict)
+    """Scored frames by method, see `evaluation.metrics.confusion`."""
+    dump: Dump | None = None
+    """Both models' answers for every window."""
+    interrupted: bool = False
+
+
+def run_source(options: RunOptions, console: Console) -> Outcome:
+    """Run, and print the sum. Raises ClownfishError where something is not as it should be."""
+    folder = Path(tempfile.mkdtemp(prefix="clownfish-"))
+    try:
+        config = build_config(options, folder)
+        outcome = asyncio.run(_run(config, folder, console))
+        answers = Path(_answers_file(options, folder))
+        _read_answers(outcome, answers)
+        truth = truth_of(options.source)
+        if options.baselines and options.cloud and truth is not None and not is_live(options.source):
+            outcome.dump = _dump(config, options, console)
+        if truth is not None:
+            _score(outcome, truth)
+        print_summary(outcome, truth, console)
+        if options.output is not None:
+            console.print(f"every answer: {options.output}")
+        return outcome
+    finally:
+        remove_folder(folder)
+
+
+def build_config(options: RunOptions, folder: Path) -> Config:
+    """The graph of one run: the pair's settings, this source, a cloud in the box, and one JSONL sink."""
+    kind, what = split_source(options.source)
+    tree = read_pair(options.pair or ("zoo:puppets" if kind == "puppets" else "zoo:ucf9"))
+    worker = tree.pop("worker", {})
+    stream: dict[str, Any] = {"name": _stream_name(kind, what), "source": options.source}
+    stream["pace"] = "fast" if options.fast else "realtime"
+    if options.seconds is not None:
+        stream["seconds"] = options.seconds
+    sink = {"kind": "jsonl", "path": _answers_file(options, folder)}
+    run_dir = str(folder / "run")
+    tree |= {
+        "graph": {"name": "run", "run_dir": run_dir},
+        "streams": [stream],
+        "sinks": [{"name": "answers", "mode": "revisions", "sink": sink}],
+    }
+    if options.cloud:
+        control, data, workers = (f"ipc://{run_dir}/router-{name}.ipc" for name in ("control", "data", "workers"))
+        tree["uplink"] = {**tree.get("uplink", {}), "control": control, "data": data}
+        tree["router"] = {"control": control, "data": data, "workers": workers}
+        tree["worker"] = {**worker, "router": workers}
+    else:
+        tree.pop("uplink", None)
+    if options.n_w is not None:
+        put(tree, ["filter", "policy"], {"kind": "context_aware", "n_w": options.n_w}, "--n-w")
+    if options.codec is not None:
+        put(tree, ["uplink", "codec"], {"kind": options.codec}, "--codec")
+    for item in options.sets:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {item!r}: expected KEY=VALUE, for example fusion.theta=0.6")
+        put(tree, key.split("."), parse_value(value), f"--set {item}")
+    return validate(tree, "run")
+
+
+def read_pair(name: str) -> dict[str, Any]:
+    """The settings that go with a pair of models: `zoo:SET`, or a TOML file with [local], [worker], [fusion] …"""
+    path = Path(name) if name.endswith(".toml") else locate(f"{name}/pair").with_suffix(".toml")
+    return read_toml(path)
+
+
+def _stream_name(kind: str, what: str) -> str:
+    name = Path(what).stem if kind in ("video", "images") else f"{kind}-{what}"
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name).strip("._-")
+    return name[:64] or "stream"
+
+
+def _answers_file(options: RunOptions, folder: Path) -> str:
+    return str(options.output.absolute() if options.output is not None else folder / "answers.jsonl")
+
+
+async def _run(config: Config, folder: Path, console: Console) -> Outcome:
+    outcome = Outcome(config)
+    supervisor = Supervisor(config, log_dir=folder)
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            supervisor.kill_all()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+
+    def on_status() -> None:
+        _measure(outcome, supervisor)
+
+    supervisor.on_status = on_status
+    try:
+        with console.status("starting edge and cloud …") as line:
+            await _unless(stop, supervisor.start(wait_for_all=True))
+
+            def on_status_shown() -> None:
+                on_status()
+                line.update(_progress(supervisor))
+
+            supervisor.on_status = on_status_shown
+            done = supervisor.run_until(lambda: supervisor.gauge("capture", "sources_open") == 0)
+            await _unless(stop, done)
+            line.update("waiting for late answers …")
+    finally:
+        await supervisor.stop()
+    outcome.interrupted = stop.is_set()
+    for name, child in supervisor.children.items():
+        outcome.ready_s[name], outcome.restarts[name] = child.ready_s, child.restarts
+        if child.status is not None:
+            outcome.statuses[name] = child.status
+    window = outcome.statuses.get("window")
+    outcome.frames = window.counters.get("frames", 0) if window is not None else 0
+    return outcome
+
+
+async def _unless(stop: asyncio.Event, work: Any) -> None:
+    """Wait for the work or for Ctrl-C, whichever is first."""
+    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not task.done():
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        return
+    task.result()
+
+
+def _measure(outcome: Outcome, supervisor: Supervisor) -> None:
+    now = time.monotonic()
+    for name, child in supervisor.children.items():
+        if child.process is None or child.process.returncode is not None:
+            continue
+        used, memory = cpu_s(child.process.pid), resident_mb(child.process.pid)
+        if used is None or memory is None:
+            continue
+        usage = outcome.usage.setdefault(name, Usage((now, used)))
+        if supervisor.gauge("capture", "sources_open") is None:
+            usage.begin = (now, used)  # start-up is not the stream's cost
+        elif now > usage.begin[0] + 1:
+            usage.cpu_share = (used - usage.begin[1]) / (now - usage.begin[0])
+        usage.peak_mb = max(usage.peak_mb, memory)
+
+
+def _progress(supervisor: Supervisor) -> str:
+    def count(process: str, name: str) -> int:
+        status = supervisor.children[process].status if process in supervisor.children else None
+        return status.counters.get(name, 0) if status is not None else 0
+
+    answered, revised = count("fusion", "windows_answered"), count("fusion", "revisions")
+    text = f"live: {answered} windows answered"
+    if "uplink" in supervisor.children:
+        text += f", {count('uplink', 'windows_sent')} sent to the cloud, {revised} answers corrected since"
+    return text
+
+
+def _read_answers(outcome: Outcome, path: Path) -> None:
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            result = json.loads(line)
+            if result["revision"] == 0:
+                outcome.live[result["t"]] = result["label"]
+            if result["final"]:
+                outcome.final[result["t"]] = result["label"]
+
+
+def _dump(config: Config, options: RunOptions, console: Console) -> Dump:
+    """Both models over every window of what was played, for the comparison with edge-only and cloud-only."""
+    local, uplink, worker, capture = config.local, config.uplink, config.worker, config.capture
+    assert local is not None  # build_config sees to it, and to the other two
+    assert uplink is not None
+    assert worker is not None
+    recorder = Recorder(
+        RecordSettings(
+            local.model,
+            worker.model,
+            uplink.codec,
+            config.window.size,
+            config.window.stride,
+            capture.width,
+            capture.height,
+            local.device,
+            local.precision,
+        )
+    )
+    with console.status("for comparison: both models over every window …") as line:
+
+        def on_window(t: int) -> None:
+            line.update(f"for comparison: both models over every window … {t}")
+
+        if options.seconds is None:
+            return recorder.dump(options.source, on_window)
+        header, models = recorder.header(options.source), recorder.models()
+        with contextlib.closing(open_source(options.source, seconds=options.seconds)) as frames:
+            return record(header, frames, *models, uplink.codec.build(CODECS), on_window)
+
+
+def _score(outcome: Outcome, truth: Truth) -> None:
+    """Confusion matrices of what was answered, and of both models alone. Raises DatasetError for an unknown label."""
+    config = outcome.config
+    assert config.local is not None  # build_config sees to it
+    classes = read_description(config.local.model).classes
+    size, stride, frames = config.window.size, config.window.stride, outcome.frames
+    by_frame = truth_by_frame(truth, classes, frames)
+
+    def score(t: Ints, answers: Ints) -> Ints:
+        return confusion(by_frame, answers_by_frame(t, answers, size, stride, frames), len(classes))
+
+    dump = outcome.dump
+    if dump is not None:
+        played = dump.t[: max(0, (frames - size) // stride + 1)]  # less than the dump after Ctrl-C
+        for method, p in (("edge-only", dump.p_local), ("cloud-only", dump.p_remote)):
+            outcome.confusions[method] = score(played, p[: len(played)].argmax(1))
+    for method, labels in (("fused live", outcome.live), ("fused final", outcome.final)):
+        t = np.array(sorted(labels), np.int64)
+        outcome.confusions[method] = score(t, np.array([classes.index(labels[i]) for i in t.tolist()], np.int64))

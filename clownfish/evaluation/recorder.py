@@ -1,0 +1,169 @@
+"""From names on a command line to dumps: sources opened, models loaded where they are needed, files reused (§VI-A).
+
+Models are loaded only for a stream that has no dump yet, so that replaying old dumps needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from clownfish.classes import difference
+from clownfish.codecs import CODECS
+from clownfish.errors import ConfigError, ModelError, SourceError
+from clownfish.evaluation.dump import Dump, Header, ModelIdentity, OnWindow, dump_path, load_dump, record, write_dump
+from clownfish.models.base import WindowModel
+from clownfish.models.description import ModelDescription, read_description
+from clownfish.settings import Plugin
+from clownfish.sources import is_live, open_source, split_source
+from clownfish.zoo import locate
+
+DUMPS = Path("runs/dumps")
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "bf16", "fp16"]
+DEVICES: tuple[Device, ...] = get_args(Device)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettings:
+    """What a dump is made with."""
+
+    local: str = "zoo:ucf9/local"
+    remote: str = "zoo:ucf9/remote"
+    codec: Plugin = field(default_factory=lambda: Plugin("jpeg"))
+    size: int = 16
+    stride: int = 4
+    width: int = 172
+    """Of a frame after capture, as in the configuration's [capture]."""
+    height: int = 128
+    device: Device = "auto"
+    precision: Precision = "fp32"
+
+
+class Recorder:
+    """Dumps of one pair of models, kept in `folder`."""
+
+    def __init__(self, settings: RecordSettings, folder: Path = DUMPS) -> None:
+        self.settings = settings
+        self.folder = folder
+        self._pair: tuple[WindowModel, WindowModel] | None = None
+        self._identities: tuple[tuple[str, ...], ModelIdentity, ModelIdentity] | None = None
+
+    def dump(self, source: str, on_window: OnWindow | None = None) -> Dump:
+        """The dump of what `source` names, from its file where there is one, else made and kept.
+
+        Raises SourceError, ModelError or ConfigError where source, models or options cannot be used, and DatasetError
+        where the file is damaged.
+        """
+        header = self.header(source)
+        path = dump_path(self.folder, header)
+        if path.exists():
+            return load_dump(path, header)
+        local, remote = self.models()
+        with closing(open_source(source)) as frames:
+            dump = record(header, frames, local, remote, self.settings.codec.build(CODECS), on_window)
+        write_dump(path, dump)
+        return dump
+
+    def header(self, source: str) -> Header:
+        """What the dump of `source` must be made from. Reads files, loads no model."""
+        made = self.settings
+        made.codec.build(CODECS)  # a wrong option shows now
+        classes, local, remote = self._identify()
+        if is_live(source):
+            raise ConfigError(f"{source} is live: it never ends and is never the same twice; record it to a file first")
+        return Header(
+            stream=stream_name(source),
+            source_sha256=_source_sha256(source),
+            local=local,
+            remote=remote,
+            classes=classes,
+            size=made.size,
+            stride=made.stride,
+            width=made.width,
+            height=made.height,
+            codec=" ".join([made.codec.kind, *(f"{k}={v}" for k, v in sorted(made.codec.options.items()))]),
+            precision=made.precision,
+        )
+
+    def _identify(self) -> tuple[tuple[str, ...], ModelIdentity, ModelIdentity]:
+        """(classes, local, remote). Raises ModelError where the two do not fit each other or the windows."""
+        if self._identities is None:
+            local, remote = (read_description(name) for name in (self.settings.local, self.settings.remote))
+            clause = difference(local.classes, remote.classes)
+            if clause is not None:
+                raise ModelError(
+                    f"{self.settings.remote} {clause}, compared with {self.settings.local}; answers of unlike classes "
+                    "cannot be fused: choose a pair trained on the same ones"
+                )
+            for name, description in ((self.settings.local, local), (self.settings.remote, remote)):
+                if description.input.window_size != self.settings.size:
+                    raise ModelError(
+                        f"{name} takes windows of {description.input.window_size} frames, asked for are windows of "
+                        f"{self.settings.size}: change the size, or the model"
+                    )
+            self._identities = (
+                local.classes,
+                _identity(self.settings.local, local),
+                _identity(self.settings.remote, remote),
+            )
+        return self._identities
+
+    def models(self) -> tuple[WindowModel, WindowModel]:
+        """(local, remote), loaded when first asked for."""
+        if self._pair is None:
+            from clownfish.models.load import load_model  # torch
+
+            made = self.settings
+            self._pair = (
+                load_model(made.local, made.device, made.precision),
+                load_model(made.remote, made.device, made.precision),
+            )
+        return self._pair
+
+
+def stream_name(source: str) -> str:
+    """A video's file name without suffix; of other sources the whole string, fit for a file name."""
+    kind, what = split_source(source)
+    return Path(what).stem if kind == "video" else re.sub(r"[^A-Za-z0-9_.-]+", "-", source).strip("-")
+
+
+def _identity(name: str, description: ModelDescription) -> ModelIdentity:
+    weights = locate(name).with_suffix(".safetensors")
+    try:
+        return ModelIdentity(description.name, _sha256(weights), _sha256(weights.with_suffix(".json")))
+    except OSError as error:
+        raise ModelError(f"{weights}: cannot be read ({error.strerror}); train the model, or name another") from error
+
+
+def _source_sha256(source: str) -> str:
+    """Of a file's bytes; of a folder's files, names included; of a drawn source's name, which says all about it."""
+    kind, what = split_source(source)
+    if kind not in ("video", "images"):
+        return hashlib.sha256(source.encode()).hexdigest()
+    path = Path(what)
+    try:
+        if not path.is_dir():
+            return _sha256(path)
+        digest = hashlib.sha256()
+        for file in sorted(each for each in path.iterdir() if each.is_file()):
+            digest.update(f"{file.name}\0{_sha256(file)}\n".encode())
+        return digest.hexdigest()
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        read: Callable[[], bytes] = lambda: file.read(1 << 20)  # noqa: E731 - iter needs a callable
+        for block in iter(read, b""):
+            digest.update(block)
+    return digest.hexdigest()

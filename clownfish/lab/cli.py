@@ -1,0 +1,45 @@
+"""`clownfish bench`: thin, the work is in the modules beside this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PARTS = ("fusion", "graph", "streams")
+
+
+def bench_command(
+    quick: Annotated[bool, typer.Option("--quick", help="A minute, with fewer samples.")] = False,
+    source: Annotated[str, typer.Option(help="Video for the graph. Default: real video where it is, else drawn.")] = "",
+    local: Annotated[str, typer.Option(help="Local model. Default: the zoo's, else random weights.")] = "",
+    remote: Annotated[str, typer.Option(help="Remote model, likewise.")] = "",
+    cores: Annotated[int, typer.Option(min=0, help="Cores to measure on; 0: all.")] = 2,
+    only: Annotated[list[str] | None, typer.Option(metavar="PART", help=f"Of {', '.join(PARTS)}; repeatable.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers here, too.")] = None,
+) -> None:
+    """Costs, each beside its yardstick in the same run. Best on an idle machine."""
+    import json
+
+    from rich.console import Console
+
+    from clownfish import log
+    from clownfish.errors import ConfigError
+    from clownfish.lab.bench import QUICK, BenchOptions, Effort, bench
+    from clownfish.lab.figures import figures_table, use_table
+
+    log.configure("bench", "console", "warning")
+    unknown = sorted(set(only or ()) - set(PARTS))
+    if unknown:
+        raise ConfigError(f"--only {unknown[0]!r}; known: {', '.join(PARTS)}")
+    effort = QUICK if quick else Effort()
+    options = BenchOptions(effort, source, local, remote, cores, tuple(only or PARTS))
+    with Console(stderr=True).status("") as status:
+        result = bench(options, status.update)
+    console = Console()
+    console.print(figures_table(result.lines))
+    if result.uses:
+        console.print(use_table(result.uses))
+    if json_file is not None:
+        json_file.write_text(json.dumps(result.numbers(), indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,75 @@
+"""From a torch network to `WindowModel`: resize, normalise, embed, classify, calibrate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from clownfish.errors import ModelError
+from clownfish.messages import Pixels
+from clownfish.models.base import Inference
+from clownfish.models.description import InputDescription, ModelDescription
+from clownfish.opencv import cv2
+
+if TYPE_CHECKING:
+
+    class Network(nn.Module):
+        """What every architecture offers beside being a torch module."""
+
+        embed: Callable[[Tensor], Tensor]
+        head: Callable[[Tensor], Tensor]
+else:
+    Network = nn.Module
+
+
+def pick_frames(window: Sequence[Pixels], description: InputDescription) -> npt.NDArray[np.uint8]:
+    """The frames that the network sees, resized: shape (frames, height, width, 3) uint8.
+
+    Raises ModelError where the window has another number of frames than the description says.
+    """
+    if len(window) != description.window_size:
+        raise ModelError(f"a window of {len(window)} frames came, the model takes {description.window_size}")
+    size = (description.width, description.height)
+    picked = window[description.frame_step - 1 :: description.frame_step]
+    return np.stack(
+        [f if f.shape[1::-1] == size else cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in picked]
+    )
+
+
+def normalise(frames: Tensor, description: InputDescription, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(…, height, width, 3) of 0 … 255 → the same shape, (value − mean) / std."""
+    mean = torch.tensor(description.mean, device=frames.device)
+    scale = 1 / torch.tensor(description.std, device=frames.device)
+    return ((frames.to(torch.float32) - mean) * scale).to(dtype)
+
+
+class TorchClassifier:
+    """A `WindowModel` over a network that is already on its device, in its precision and in eval mode."""
+
+    def __init__(
+        self, network: Network, description: ModelDescription, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.name = description.name
+        self.classes = description.classes
+        self.window_size = description.input.window_size
+        self.description = description
+        self.device = device
+        self._network = network
+        self._dtype = dtype
+
+    def infer(self, windows: Sequence[Sequence[Pixels]]) -> Inference:
+        """See `WindowModel.infer`."""
+        frames = torch.from_numpy(np.stack([pick_frames(window, self.description.input) for window in windows]))
+        with torch.inference_mode():
+            x = normalise(frames.to(self.device), self.description.input, self._dtype)
+            x = x.permute(0, 4, 1, 2, 3)  # the memory stays channels last, as the weights' does
+            embedding = self._network.embed(x)
+            logits = self._network.head(embedding).float()
+            p = torch.softmax(logits / self.description.temperature, dim=1)
+            feature = logits if self.description.feature == "logits" else embedding.float()
+            return Inference(p=p.cpu().numpy(), feature=feature.cpu().numpy())

@@ -1,0 +1,316 @@
+"""Settings: what a configuration says, as plain values with defaults and bounds (layer 1).
+
+`config` reads and validates files against these types with pydantic. Services read only what the supervisor has
+validated already (`load_validated`), with the standard library: that spares each of nine processes 14 MB.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+
+from clownfish.codecs import CODECS
+from clownfish.errors import ConfigError
+from clownfish.filters import FILTERS
+from clownfish.registry import Registry
+from clownfish.similarity import SIMILARITIES
+from clownfish.sinks import SINKS
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a number or text must fit."""
+
+    gt: float | None = None
+    ge: float | None = None
+    le: float | None = None
+    pattern: str | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        bounds = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**handler(source), **{name: bound for name, bound in bounds.items() if bound is not None}}
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """A plug-in's `kind` must be one of this registry's, or module:attribute."""
+
+    registry: Registry[Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema  # only where files are validated
+
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, plugin: Plugin) -> Plugin:
+        if plugin.kind not in self.registry.names() and ":" not in plugin.kind:
+            known = ", ".join(self.registry.names())
+            raise ValueError(f"unknown {self.registry.kind} {plugin.kind!r}; known: {known}, or module:attribute")
+        return plugin
+
+
+Name = Annotated[str, Bounds(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Endpoint = Annotated[str, Bounds(pattern=r"^(tcp://[^\s:]+:\d{1,5}|tcp://\[[0-9a-fA-F:]+\]:\d{1,5}|ipc://.+)$")]
+
+
+class Section:
+    """A table of the file. Unknown keys are errors; a string below a key says what it is for."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A table that picks a plug-in by `kind`; its other keys are that plug-in's own options."""
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> Plugin:
+        """Raises ValueError where `kind` is missing or no text."""
+        kind = table.get("kind")
+        if not isinstance(kind, str):
+            raise ValueError(f"expected a table with `kind` and that plug-in's options, read {dict(table)}")
+        return cls(kind, {key: value for key, value in table.items() if key != "kind"})
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        table = core_schema.typed_dict_schema(
+            {"kind": core_schema.typed_dict_field(core_schema.str_schema(), required=True)},
+            extra_behavior="allow",
+            cls_name="Plugin",
+        )
+        return core_schema.no_info_after_validator_function(cls.from_table, table)
+
+    def table(self) -> dict[str, Any]:
+        """As it stands in a file."""
+        return {"kind": self.kind, **self.options}
+
+    def build(self, registry: Registry[Any], **given: Any) -> Any:
+        """Construct it. Raises ConfigError where an option is unknown, missing or wrong."""
+        factory = registry.get(self.kind)
+        try:
+            return factory(**given, **self.options)
+        except (TypeError, ValueError) as error:
+            allowed = ", ".join(str(p) for p in inspect.signature(factory).parameters.values() if p.name not in given)
+            raise ConfigError(f"{registry.kind} {self.kind!r}: {error}; its options: {allowed or 'none'}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph(Section):
+    name: Name = "clownfish"
+    """Two graphs on one box need two names."""
+    run_dir: str = ""
+    """Folder of sockets, locks and counters, mode 0700. Default: a folder of this user's and this graph's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log(Section):
+    format: Literal["auto", "console", "json"] = "auto"
+    """`auto`: for people on a terminal, JSON elsewhere."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream(Section):
+    name: Name
+    source: str
+    """A path, or `images:FOLDER`, `camera:0`, `rtsp://…`, `gst:PIPELINE`, `puppets:test/3`."""
+    fps: Annotated[float, Bounds(gt=0, le=1000)] | None = None
+    """Overrides what the source says of itself."""
+    pace: Literal["realtime", "fast"] = "realtime"
+    """`fast`: as fast as the graph takes it, nothing skipped (files only)."""
+    loop: bool = False
+    seconds: Annotated[float, Bounds(gt=0)] | None = None
+    """Stop after this much video."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capture(Section):
+    width: Annotated[int, Bounds(ge=16, le=4096)] = 172
+    height: Annotated[int, Bounds(ge=16, le=4096)] = 128
+    stall_s: Annotated[float, Bounds(gt=0)] = 5.0
+    """A live source that delivers nothing for this long is reported as stalled."""
+    retry_s: Annotated[float, Bounds(gt=0)] = 1.0
+    """Wait before a live source that broke off is opened again; doubles up to 30 s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowSection(Section):
+    size: Annotated[int, Bounds(ge=1, le=256)] = 16
+    stride: Annotated[int, Bounds(ge=1, le=256)] = 4
+
+    def __post_init__(self) -> None:
+        if self.stride > self.size:
+            raise ValueError(f"stride {self.stride} is larger than size {self.size}: frames would never be seen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local(Section):
+    model: str
+    """`zoo:ucf9/local`, or the path of a description (.json) beside its .safetensors."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    max_batch: Annotated[int, Bounds(ge=1, le=64)] = 4
+    similarity: Annotated[Plugin, OneOf(SIMILARITIES)] = Plugin(kind="cosine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter(Section):
+    policy: Annotated[Plugin, OneOf(FILTERS)] = Plugin(kind="context_aware")
+    timeout_ms: Annotated[int, Bounds(gt=0)] = 1000
+    """How long a window waits for its ρ."""
+    capacity: Annotated[int, Bounds(ge=1)] = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uplink(Section):
+    control: Endpoint = "tcp://127.0.0.1:7100"
+    data: Endpoint = "tcp://127.0.0.1:7101"
+    edge: Name = "edge"
+    """This box's name, for the router's log."""
+    codec: Annotated[Plugin, OneOf(CODECS)] = Plugin(kind="jpeg")
+    backlog: Annotated[int, Bounds(ge=1, le=10_000)] = 16
+    """Selected windows that may wait for credit; the newest wins."""
+    deadline_ms: Annotated[int, Bounds(gt=0)] = 8000
+    """After capture, when an answer can no longer matter. Default: about the fusion's horizon at 30 FPS."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionSection(Section):
+    theta: Annotated[float, Bounds(ge=0, le=1)] = 0.5
+    remote_weight: Annotated[float, Bounds(ge=0, le=1)] = 2 / 3
+    horizon: Annotated[int, Bounds(ge=1, le=100_000)] = 64
+    anchor_beta: Literal["max", "one"] = "max"
+    drain_ms: Annotated[int, Bounds(ge=0)] = 10_000
+    """At the end of a stream, how long late results are waited for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkSection(Section):
+    name: Name
+    mode: Literal["live", "revisions", "final"] = "revisions"
+    sink: Annotated[Plugin, OneOf(SINKS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Router(Section):
+    control: Endpoint = "tcp://127.0.0.1:7100"
+    data: Endpoint = "tcp://127.0.0.1:7101"
+    workers: Endpoint = "tcp://127.0.0.1:7102"
+    insecure: bool = False
+    """Listen on addresses beyond loopback without authentication. Anybody who reaches the port may use the workers."""
+    windows_per_edge: Annotated[int, Bounds(ge=1)] = 4
+    """Credit: windows an edge may have on the way or in work."""
+    bytes_per_edge: Annotated[int, Bounds(ge=1)] = 8 * 1024 * 1024
+    lease_ms: Annotated[int, Bounds(ge=100)] = 3000
+    """Credit is void when the edge hears nothing for this long."""
+    queue: Annotated[int, Bounds(ge=1)] = 1024
+    """Windows that may wait for a worker."""
+    job_lease_ms: Annotated[int, Bounds(ge=100)] = 10_000
+    """A worker that has not answered a window for this long is taken for hung."""
+    liveness_ms: Annotated[int, Bounds(ge=100)] = 3000
+    """A worker that shows no progress and no heartbeat for this long is taken for dead."""
+    max_frame_bytes: Annotated[int, Bounds(ge=1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
+    """One encoded frame; a peer that sends a larger one is disconnected."""
+    cache_bytes: Annotated[int, Bounds(ge=0)] = 256 * 1024 * 1024
+    """Frames kept for windows that share them, over all streams."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker(Section):
+    router: Endpoint = "tcp://127.0.0.1:7102"
+    model: str
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    count: Annotated[int, Bounds(ge=0, le=256)] = 1
+    """Worker processes that `up` starts."""
+    credit: Annotated[int, Bounds(ge=1, le=64)] = 2
+    """Jobs a worker may hold: one in work, the others arriving meanwhile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Section):
+    """The whole file."""
+
+    graph: Graph = Graph()
+    log: Log = Log()
+    streams: tuple[Stream, ...] = ()
+    capture: Capture = Capture()
+    window: WindowSection = WindowSection()
+    local: Local | None = None
+    filter: Filter = Filter()
+    uplink: Uplink | None = None
+    fusion: FusionSection = FusionSection()
+    sinks: tuple[SinkSection, ...] = ()
+    router: Router | None = None
+    worker: Worker | None = None
+
+    def __post_init__(self) -> None:
+        if self.streams and self.local is None:
+            raise ValueError("streams need a [local] section with a model")
+        if not self.streams and self.router is None and self.worker is None:
+            raise ValueError("nothing to start: give [[streams]], [router] or [worker]")
+        for what, names in (("stream", [s.name for s in self.streams]), ("sink", [s.name for s in self.sinks])):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"two {what}s are called {twice[0]!r}; each needs a name of its own")
+
+    def run_dir(self) -> Path:
+        """Where this graph's sockets, locks and counters live."""
+        if self.graph.run_dir:
+            return Path(self.graph.run_dir)
+        base = os.environ.get("XDG_RUNTIME_DIR")
+        root = Path(base) / "clownfish" if base else Path(tempfile.gettempdir()) / f"clownfish-{os.getuid()}"
+        return root / self.graph.name
+
+    def ipc(self, name: str) -> str:
+        """Endpoint of the socket called `name`, bound by its receiver. Raises ConfigError if its path is too long."""
+        path = str(self.run_dir().absolute() / f"{name}.ipc")
+        if len(path.encode()) > 100:  # sun_path holds 108 bytes
+            raise ConfigError(f"graph.run_dir: socket path {path!r} is longer than 100 bytes; choose a shorter run_dir")
+        return f"ipc://{path}"
+
+
+def to_tree(value: Any) -> Any:
+    """Settings as tables, lists and values: what JSON holds, and `load_validated` reads."""
+    if isinstance(value, Plugin):
+        return value.table()
+    if is_dataclass(value):
+        return {each.name: to_tree(getattr(value, each.name)) for each in fields(value)}
+    return [to_tree(each) for each in value] if isinstance(value, tuple) else value
+
+
+def load_validated(path: Path) -> Config:
+    """The settings that the supervisor has validated and written. Raises ConfigError where the file is no such one."""
+    try:
+        config: Config = _from_tree(Config, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"{path}: is no configuration that `clownfish up` wrote: {error}") from error
+    return config
+
+
+def _from_tree(kind: Any, value: Any) -> Any:
+    """A value of the annotated type `kind`."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _from_tree(arguments[0], value)
+    if origin is tuple:
+        return tuple(_from_tree(arguments[0], each) for each in value)
+    if value is not None and type(None) in arguments:
+        return _from_tree(Union[tuple(each for each in arguments if each is not type(None))], value)  # noqa: UP007
+    if kind is Plugin:
+        return Plugin.from_table(value)
+    if is_dataclass(kind) and isinstance(kind, type):
+        hints = get_type_hints(kind, include_extras=True)
+        return kind(**{name: _from_tree(hints[name], each) for name, each in value.items()})
+    return value

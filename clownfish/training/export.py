@@ -1,0 +1,23 @@
+"""Weights and their description as they ship: safetensors, convolutions and matrices in fp16, the rest in fp32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from clownfish.models.description import ModelDescription, SimiNetDescription, write_description
+
+
+def export(output: Path, network: nn.Module, description: ModelDescription | SimiNetDescription) -> None:
+    """Write `output`.safetensors and `output`.json. Batch norm's statistics stay fp32: they are few and span
+    decades."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    weights = {
+        name: tensor.detach().to(torch.float16 if tensor.ndim > 1 else tensor.dtype).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    save_file(weights, output.with_suffix(".safetensors"))
+    write_description(output.with_suffix(".json"), description)

@@ -1,0 +1,177 @@
+"""Training SimiNet (§III-C, §VI-A): do two windows that follow each other show the same context?
+
+Pairs are those that it will see: neighbours in streams joined from clips, where windows share most of their frames
+and a change spreads over several of them. A pair is a transition where the middle frames' contexts differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from clownfish.datasets import DATASETS
+from clownfish.datasets.base import Clip, split_by_group
+from clownfish.datasets.joined import join
+from clownfish.errors import ModelError
+from clownfish.models.adapter import Network
+from clownfish.models.description import ModelDescription, SimiNetDescription, read_description
+from clownfish.models.load import build, load_weights
+from clownfish.models.siminet import SimiNetModule
+from clownfish.training.cache import FrameCache, open_cache
+from clownfish.training.calibrate import softmax
+from clownfish.training.config import SimiNetConfig
+from clownfish.training.export import export
+from clownfish.training.measure import auc, cosine
+from clownfish.training.streams import see
+from clownfish.zoo import locate
+
+Array = npt.NDArray[np.float32]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Neighbouring windows."""
+
+    previous: Array
+    """(n, feature size)"""
+    current: Array
+    same: npt.NDArray[np.bool_]
+    """(n,) whether both show one context."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedSimiNet:
+    """What came out; areas under the ROC curve are transitions against steady pairs on joined validation streams."""
+
+    description: SimiNetDescription
+    auc: float
+    auc_cosine: float
+
+
+def train_siminet(config: SimiNetConfig, say: Say = print) -> TrainedSimiNet:
+    """Train on joined training clips, keep the epoch that is best on joined validation clips, and export it.
+
+    Raises ModelError where the classifier cannot be read or the loss is no longer finite, DatasetError for bad data.
+    """
+    torch.manual_seed(config.seed)
+    description = read_description(config.classifier)
+    train, validation = _pairs(config, description, say)
+    share = 1 - train.same.mean()
+    say(f"{len(train.same)} training pairs, {share:.3f} of them transitions; {len(validation.same)} validation pairs")
+    module, best = _fit(config, train, validation, say)
+    siminet = SimiNetDescription(
+        name=config.name,
+        classifier=description.name,
+        feature=description.feature,
+        feature_size=train.previous.shape[1],
+        hidden=config.hidden,
+    )
+    export(config.output, module, siminet)
+    p, q = (softmax(x, description.temperature) for x in (validation.previous, validation.current))
+    plain = auc(cosine(p, q), validation.same) if description.feature == "logits" else float("nan")
+    say(f"{config.name}: validation AUC {best:.4f}, cosine of p_local {plain:.4f}")
+    return TrainedSimiNet(siminet, best, plain)
+
+
+def _pairs(config: SimiNetConfig, description: ModelDescription, say: Say) -> tuple[Pairs, Pairs]:
+    """(train, validation), kept under runs/ and named after the weights that they come from."""
+    data = config.data
+    dataset = DATASETS.get(data.dataset)(data.root)
+    clips = dataset.clips()
+    cache = open_cache(
+        data.cache, data.dataset, clips, (data.cache_width, data.cache_height), description.input.frame_step
+    )
+    weights = locate(config.classifier).with_suffix(".safetensors")
+    network = build(description)
+    load_weights(network, weights, description)
+    network.eval()
+    key = hashlib.sha256(weights.read_bytes() + config.model_dump_json().encode()).hexdigest()[:16]
+    found = []
+    for part, chosen in zip(("train", "validation"), split_by_group(clips, data.validation_groups), strict=True):
+        path = config.runs / config.name / f"pairs-{part}-{key}.npz"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pairs = collect(config, part == "train", network, description, cache, chosen, say)
+            np.savez(path, previous=pairs.previous, current=pairs.current, same=pairs.same)
+        with np.load(path, allow_pickle=False) as arrays:
+            found.append(Pairs(arrays["previous"], arrays["current"], arrays["same"]))
+    return found[0], found[1]
+
+
+def collect(
+    config: SimiNetConfig,
+    training: bool,
+    network: Network,
+    description: ModelDescription,
+    cache: FrameCache,
+    clips: Sequence[Clip],
+    say: Say,
+) -> Pairs:
+    """Neighbouring windows' features: in training from short segments (more transitions for the same work), else from
+    streams as they are measured on."""
+    rng = np.random.default_rng([config.seed, int(training)])
+    usable = [clip for clip in clips if cache.has(clip)]
+    previous, current, same = [], [], []
+    for n in range(config.rounds if training else config.validation_rounds):
+        lengths = {"shortest": config.shortest, "longest": config.longest} if training else {}
+        for stream in join(usable, rng, **lengths):
+            seen = see(network, cache, stream, description.classes, description.input)
+            feature = seen.logits if description.feature == "logits" else seen.embedding
+            previous.append(feature[:-1])
+            current.append(feature[1:])
+            same.append(seen.context[1:] == seen.context[:-1])
+        say(f"pairs: round {n + 1} of {'training' if training else 'validation'} streams seen")
+    return Pairs(np.concatenate(previous), np.concatenate(current), np.concatenate(same))
+
+
+def _fit(config: SimiNetConfig, train: Pairs, validation: Pairs, say: Say) -> tuple[SimiNetModule, float]:
+    """(SimiNet with the standardisation of its input folded in, its validation AUC)."""
+    size = train.previous.shape[1]
+    mean, std = train.previous.mean(0), train.previous.std(0) + 1e-6
+    a, b, c, d = (
+        torch.from_numpy((x - mean) / std)
+        for x in (train.previous, train.current, validation.previous, validation.current)
+    )
+    same = torch.from_numpy(train.same).float()
+    steady = float(same.mean())
+    weight = torch.where(same > 0, (1 - config.transition_share) / steady, config.transition_share / (1 - steady))
+    module = SimiNetModule(size, config.hidden)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    generator = torch.Generator().manual_seed(config.seed)
+    best, kept = -1.0, module.state_dict()
+    for epoch in range(config.epochs):
+        module.train()
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * (1 - epoch / config.epochs)
+        for part in torch.split(torch.randperm(len(same), generator=generator), config.batch):
+            noise = [config.noise * torch.randn(len(part), size, generator=generator) for _ in range(2)]
+            logit = module.logit(a[part] + noise[0], b[part] + noise[1])
+            loss = (F.binary_cross_entropy_with_logits(logit, same[part], reduction="none") * weight[part]).mean()
+            if not torch.isfinite(loss):
+                raise ModelError(f"SimiNet's loss is {loss.item()} in epoch {epoch}: lower learning_rate")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        with torch.inference_mode():
+            score = auc(module.eval()(c, d).numpy(), validation.same)
+        say(f"epoch {epoch + 1}/{config.epochs}: loss {loss.item():.4f}, validation AUC {score:.4f}")
+        if score > best:
+            best, kept = score, {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    module.load_state_dict(kept)
+    fold_standardisation(module, mean, std)
+    return module, best
+
+
+def fold_standardisation(module: SimiNetModule, mean: Array, std: Array) -> None:
+    """Change the first layer so that it takes raw features x where it was trained on (x − mean) / std."""
+    both_mean, both_std = (torch.from_numpy(np.concatenate([v, v])) for v in (mean, std))
+    with torch.no_grad():
+        module.fc1.weight.div_(both_std)
+        module.fc1.bias.sub_(module.fc1.weight @ both_mean)
