@@ -272,7 +272,9 @@ class Bus:
                 await asyncio.sleep(1)
                 for socket in self._bound:
                     if not socket.closed:
-                        socket.getsockopt(zmq.EVENTS)
+                        # `get`, not `getsockopt`: reading EVENTS takes the wake-up from a reader that waits, and only
+                        # `get` gives it back
+                        socket.get(zmq.EVENTS)
 
 
 def fresh_routing_id() -> bytes:

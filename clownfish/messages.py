@@ -164,7 +164,7 @@ class Status:
 
     service: str
     pid: int
-    state: Literal["starting", "ready", "draining", "failed"]
+    state: Literal["starting", "ready", "draining", "failed", "ended"]
     text: str
     """For people: why it failed, or what it waits for; empty when all is well."""
     counters: dict[str, int]

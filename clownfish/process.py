@@ -52,7 +52,7 @@ class Process:
         self.counters = Counters(self.mapped("counters", BUFFER_BYTES))
         self.log = logging.get_logger()
         self.bus = Bus(self.counters.add)
-        self.state: Literal["starting", "ready", "draining", "failed"] = "starting"
+        self.state: Literal["starting", "ready", "draining", "failed", "ended"] = "starting"
         self.text = ""
         self._histograms: dict[str, Histogram] = {}
         self._mirrors: list[Callable[[], None]] = []
@@ -143,6 +143,8 @@ class Process:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.state != "failed":
+            self.state = "ended"
         self.publish()
         self.bus.close(linger_ms=500)
 
@@ -263,10 +265,10 @@ def _lock(path: Path, service: str) -> int:
 
 
 def _follow_supervisor() -> None:
-    """End when the supervisor is gone, even if it was killed and could say nothing."""
+    """End when the supervisor is gone, even if it was killed and could say nothing, and even if this process hangs."""
     supervisor = os.environ.get(SUPERVISOR_VARIABLE)
     if not supervisor or not sys.platform.startswith("linux"):
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(supervisor):  # it died before the call above
         os._exit(1)

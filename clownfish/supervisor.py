@@ -151,12 +151,19 @@ class Supervisor:
         order = ("capture", "window", "local", "filter", "uplink", "fusion", "sink", "worker", "router")
         for service in order:
             await self._end([c for c in self.children.values() if c.spec.service == service], _STOP_S)
+        with contextlib.suppress(asyncio.TimeoutError, ClownfishError):  # their last counters may still be on the way
+            await asyncio.wait_for(self.run_until(self._all_said_goodbye), 1.0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._bus is not None:
             self._bus.close(0)
         os.close(self._lock)
+
+    def _all_said_goodbye(self) -> bool:
+        """Whether the last status of every process that ended well is here."""
+        well = [c for c in self.children.values() if c.process is not None and c.process.returncode == 0]
+        return all(c.status is not None and c.status.state == "ended" for c in well)
 
     # -- processes
 

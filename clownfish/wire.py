@@ -181,7 +181,7 @@ _FIELDS: dict[str, _Field] = {
     "pixels": _PIXELS,
     "classes": _tuple_of(_NAME, MAX_CLASSES),
     "source": _one_of("local", "fused", "remote"),
-    "state": _one_of("starting", "ready", "draining", "failed"),
+    "state": _one_of("starting", "ready", "draining", "failed", "ended"),
     "counters": _table(_is_int, _KEY, int),
     "gauges": _table(lambda v: isinstance(v, (int, float)), _KEY, float),
     "histograms": _Field(lambda value, parts: value, _unpack_histograms),

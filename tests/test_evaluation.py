@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def test_a_video_without_ground_truth_is_compared_in_bytes_alone(folder: Path, t
         folder, str(write_video(tmp_path / "bare.mp4", 30)), "--similarity", "constant,value=0.9", "--lag=-1"
     )
     line = next(line for line in output.splitlines() if line.startswith("fused live"))
-    assert line.count(" - ") == 4
+    assert line.count("-") == 4
     assert "lag never" in output
 
 
@@ -165,6 +166,12 @@ def test_models_of_other_classes_or_windows_are_refused_before_anything_runs(fol
     short = write_model(tmp_path / "short", 3, window_size=8)
     with pytest.raises(ModelError, match="takes windows of 8 frames, asked for are windows of 16"):
         Recorder(RecordSettings(local=local, remote=short), tmp_path).header(str(folder / "a.mp4"))
+
+
+def test_a_codec_that_cannot_be_used_shows_before_any_model_runs(folder: Path, tmp_path: Path) -> None:
+    settings = dataclasses.replace(pair(folder), codec=Plugin("jpeg", {"quality": 101}))
+    with pytest.raises(ConfigError, match="quality"):
+        Recorder(settings, tmp_path).header(str(folder / "a.mp4"))
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "av": ("clownfish.datasets", "clownfish.training", "clownfish.evaluation", "clownfish.lab"),
     "typer": ("clownfish.cli", "clownfish.training.cli", "clownfish.evaluation", "clownfish.lab"),
     "rich": ("clownfish.cli", "clownfish.sinks.console", "clownfish.evaluation", "clownfish.lab"),
+    "matplotlib": ("clownfish.evaluation",),
     "grpc": ("clownfish.lab",),
 }
 """Third-party library → the modules, or packages, that may import it."""

@@ -20,7 +20,7 @@ CLASSES = ("wave", "sit", "jump")
 ARCHITECTURES = {
     "mobilenet3d": {"width": 0.25},
     "resnet3d": {"depth": 10, "width": 0.125, "shortcut": "A"},
-    "framenet": {},
+    "framenet": {"blocks": 3},
 }
 
 
@@ -167,6 +167,20 @@ def test_framenet_averages_its_frames(tmp_path: Path) -> None:
     with torch.inference_mode():
         single = torch.stack([network.embed(x[:, :, n : n + 1]) for n in range(4)]).mean(0)
         torch.testing.assert_close(network.embed(x), single, rtol=1e-3, atol=1e-4)
+
+
+def test_a_framenet_of_fewer_blocks_is_a_part_of_the_whole() -> None:
+    whole, part = (build(described("framenet", options={"blocks": n})) for n in (16, 15))
+    shapes = {name: t.shape for name, t in whole.state_dict().items()}
+    assert all(shapes[name] == t.shape for name, t in part.state_dict().items() if name.startswith("backbone."))
+    with torch.inference_mode():
+        sizes = [network.eval().embed(torch.zeros(1, 3, 1, 32, 32)).shape[1] for network in (whole, part)]
+    assert sizes == [1280, 192]
+
+
+def test_a_framenet_of_more_blocks_than_there_are_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"blocks is 17, there are 16"):
+        build(described("framenet", options={"blocks": 17}))
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:

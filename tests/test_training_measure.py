@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 from clownfish.datasets.base import Clip
 from clownfish.datasets.joined import Segment, join
 from clownfish.models.description import InputDescription
+from clownfish.models.frame import FrameNet
 from clownfish.models.siminet import SimiNetModule
 from clownfish.training.cache import FrameCache
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax
-from clownfish.training.config import Augment
+from clownfish.training.classifier import learning_rate_share
+from clownfish.training.config import Augment, Fit
 from clownfish.training.measure import Watched, auc, cosine, euclidean, frame_accuracy, window_accuracy
 from clownfish.training.sampling import augmented, plain, training_batches
 from clownfish.training.siminet import fold_standardisation
-from clownfish.training.streams import stream_frames, windows_of
+from clownfish.training.streams import see, stream_frames, windows_of
 
 SHAPE = InputDescription(width=8, height=6, window_size=16, frame_step=4, mean=(0, 0, 0), std=(1, 1, 1))
 
@@ -116,6 +118,25 @@ def test_a_window_of_a_joined_stream_has_the_context_of_its_middle_frame(every: 
     assert [first * every for first, _, _ in found] == list(range(0, 33, 4))
     assert [context for _, _, context in found] == [0, 0, 0, 0, 1, 1, 1, 1, 1]
     assert [label for _, label, _ in found] == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+
+
+def test_windows_of_a_framenet_are_seen_frame_by_frame_and_come_out_the_same() -> None:
+    """The short cut over shared frames gives what embedding each window whole gives."""
+    torch.manual_seed(0)
+    cache, a, b = cached(4)
+    network = FrameNet(2, blocks=2).eval()
+    stream = [Segment(a, 0, 24), Segment(b, 8, 32)]
+    seen = see(network, cache, stream, ("x", "y"), SHAPE)
+    frames = plain(stream_frames(cache, stream), SHAPE)
+    with torch.inference_mode():
+        whole = torch.cat([network(frames[None, :, n : n + 4]) for n in range(9)])
+    np.testing.assert_allclose(seen.logits, whole.numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_the_learning_rate_warms_up_falls_to_zero_and_begins_anew_at_a_restart() -> None:
+    options = Fit(epochs=20, learning_rate=1, warmup_epochs=2, restarts=(10,))
+    shares = [learning_rate_share(epoch, options) for epoch in (0, 2, 6, 9.999, 10, 12, 19.999)]
+    assert shares == pytest.approx([0.0244, 1, 0.5, 0, 0.0244, 1, 0], abs=1e-3)
 
 
 def test_plain_frames_are_normalised_and_channels_first() -> None:

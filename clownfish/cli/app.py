@@ -92,11 +92,12 @@ def run(
     seconds: Annotated[float | None, typer.Option(help="Play only the beginning")] = None,
     baselines: Annotated[bool, typer.Option(help="Afterwards, run both models over every window, to compare")] = True,
     output: Annotated[Path | None, typer.Option(help="Keep every answer in this JSONL file")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw what happened as a timeline (PNG)")] = None,
     sets: Sets = None,
 ) -> None:
     """Run one source through edge and cloud on this machine, and sum up."""
     logging.configure("run", "console", "warning")
-    options = RunOptions(source, pair, n_w, codec, cloud, fast, baselines, seconds, output, tuple(sets or ()))
+    options = RunOptions(source, pair, n_w, codec, cloud, fast, baselines, seconds, output, picture, tuple(sets or ()))
     run_source(options, Console())
 
 

@@ -28,13 +28,13 @@ from clownfish.errors import ConfigError
 from clownfish.evaluation.dump import Dump, record
 from clownfish.evaluation.metrics import Ints, answers_by_frame, confusion, truth_by_frame
 from clownfish.evaluation.recorder import Recorder, RecordSettings
+from clownfish.evaluation.timeline import Timeline, draw
 from clownfish.messages import Status
-from clownfish.models.description import read_description
 from clownfish.settings import Config
 from clownfish.sources import is_live, open_source, split_source, truth_of
 from clownfish.sources.truth import Truth
 from clownfish.supervisor import Supervisor, remove_folder
-from clownfish.zoo import locate
+from clownfish.zoo import locate, read_classes
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class RunOptions:
     baselines: bool = True
     seconds: float | None = None
     output: Path | None = None
+    picture: Path | None = None
     sets: tuple[str, ...] = ()
 
 
@@ -77,6 +78,11 @@ class Outcome:
     live: dict[int, str] = field(default_factory=dict)
     """Label of each window's revision 0, by t."""
     final: dict[int, str] = field(default_factory=dict)
+    rho: dict[int, float] = field(default_factory=dict)
+    beta: dict[int, float] = field(default_factory=dict)
+    """As it was live."""
+    arrivals: dict[int, int] = field(default_factory=dict)
+    """Window that the cloud answered → newest window when that was applied."""
     confusions: dict[str, Ints] = field(default_factory=dict)
     """Scored frames by method, see `evaluation.metrics.confusion`."""
     dump: Dump | None = None
@@ -98,6 +104,9 @@ def run_source(options: RunOptions, console: Console) -> Outcome:
         if truth is not None:
             _score(outcome, truth)
         print_summary(outcome, truth, console)
+        if options.picture is not None and outcome.frames:
+            _draw(outcome, options, truth)
+            console.print(f"picture: {options.picture}")
         if options.output is not None:
             console.print(f"every answer: {options.output}")
         return outcome
@@ -242,10 +251,16 @@ def _read_answers(outcome: Outcome, path: Path) -> None:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             result = json.loads(line)
+            t = result["t"]
             if result["revision"] == 0:
-                outcome.live[result["t"]] = result["label"]
+                outcome.live[t] = result["label"]
+                outcome.beta[t] = result["beta"]
+                if result["rho"] is not None:
+                    outcome.rho[t] = result["rho"]
             if result["final"]:
-                outcome.final[result["t"]] = result["label"]
+                outcome.final[t] = result["label"]
+            elif result["source"] == "remote" and result["lag"] is not None:
+                outcome.arrivals[t] = t + result["lag"]
 
 
 def _dump(config: Config, options: RunOptions, console: Console) -> Dump:
@@ -283,7 +298,7 @@ def _score(outcome: Outcome, truth: Truth) -> None:
     """Confusion matrices of what was answered, and of both models alone. Raises DatasetError for an unknown label."""
     config = outcome.config
     assert config.local is not None  # build_config sees to it
-    classes = read_description(config.local.model).classes
+    classes = read_classes(config.local.model)
     size, stride, frames = config.window.size, config.window.stride, outcome.frames
     by_frame = truth_by_frame(truth, classes, frames)
 
@@ -298,3 +313,34 @@ def _score(outcome: Outcome, truth: Truth) -> None:
     for method, labels in (("fused live", outcome.live), ("fused final", outcome.final)):
         t = np.array(sorted(labels), np.int64)
         outcome.confusions[method] = score(t, np.array([classes.index(labels[i]) for i in t.tolist()], np.int64))
+
+
+def _draw(outcome: Outcome, options: RunOptions, truth: Truth | None) -> None:
+    config, dump = outcome.config, outcome.dump
+    assert config.local is not None  # build_config sees to it
+    assert options.picture is not None
+    classes = read_classes(config.local.model)
+    answers: dict[str, dict[int, str]] = {}
+    if dump is not None:
+        for name, p in (("edge", dump.p_local), ("cloud", dump.p_remote)):
+            answers[name] = dict(zip(dump.t.tolist(), [classes[i] for i in p.argmax(1)], strict=True))
+    answers |= {"fused live": outcome.live, "fused final": outcome.final}
+    with contextlib.closing(open_source(options.source)) as source:
+        fps = config.streams[0].fps or source.fps
+    draw(
+        Timeline(
+            title=f"{options.source}: {len(outcome.arrivals)} of {len(outcome.live)} windows answered by the cloud",
+            classes=classes,
+            fps=fps,
+            frames=outcome.frames,
+            size=config.window.size,
+            stride=config.window.stride,
+            answers=answers,
+            truth=truth,
+            rho=outcome.rho,
+            beta=outcome.beta,
+            theta=config.fusion.theta,
+            arrivals=outcome.arrivals,
+        ),
+        options.picture,
+    )

@@ -78,7 +78,7 @@ def status_table(children: Mapping[str, Child]) -> Table:
     return table
 
 
-_COLOUR = {"starting": "yellow", "ready": "green", "draining": "yellow", "failed": "red"}
+_COLOUR = {"starting": "yellow", "ready": "green", "draining": "yellow", "failed": "red", "ended": "dim"}
 
 
 def plain_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:

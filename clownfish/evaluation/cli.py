@@ -54,7 +54,7 @@ def streams(
 
     from clownfish.evaluation.compare import Settings, compare
     from clownfish.evaluation.recorder import DEVICES, PRECISIONS, Recorder, RecordSettings
-    from clownfish.evaluation.report import comparison_numbers, comparison_tables
+    from clownfish.evaluation.report import comparison_numbers, comparison_tables, settings_line
     from clownfish.models.description import check_siminet, read_description, read_siminet_description
     from clownfish.settings import FusionSection, Plugin
     from clownfish.sources import truth_of
@@ -87,8 +87,9 @@ def streams(
             dump = recorder.dump(source, _shown_in(status, source))
             found.append((dump.header, compare(dump, truth_of(source), settings)))
     console = Console()
-    for table in comparison_tables(found, settings):
-        console.print(table, "")
+    console.print(settings_line(settings), highlight=False, soft_wrap=True)
+    for table in comparison_tables(found):
+        console.print("", table)
     if json_file is not None:
         json_file.write_text(json.dumps(comparison_numbers(found, settings), indent=2) + "\n", encoding="utf-8")
 

@@ -32,18 +32,18 @@ def settings_line(settings: Settings) -> str:
     )
 
 
-def comparison_tables(streams: Streams, settings: Settings) -> list[Table]:
+def comparison_tables(streams: Streams) -> list[Table]:
     """Frame accuracy of each stream; then, over all streams, accuracy and weighted F1 with their 95 % intervals, and
-    what each method sends. Both fit a terminal of 80 columns."""
-    each = _table("frame accuracy in percent", ["", *_SHORT, "sent, %", "saved, %"])
+    what each method sends: all in percent, bytes in MB. Both fit a terminal of 80 columns."""
+    each = _table(["accuracy, %", *_SHORT, "sent", "saved"])
     for header, rows in streams:
         each.add_row(header.stream, *(percent(row.accuracy) for row in rows), *_sent(rows[-1]))
-    columns = ["all streams", "accuracy", "95 %", "F1", "95 %", "kB", "sent, %", "saved, %"]
-    total = _table(settings_line(settings), columns)
+    columns = ["all streams", "acc.", "95 %", "F1", "95 %", "MB", "sent", "saved"]
+    total = _table(columns)
     rows_of_streams = [rows for _, rows in streams]
     for row, spread in zip(pooled(rows_of_streams), intervals(rows_of_streams), strict=True):
         scores = [percent(row.accuracy), _span(spread.accuracy), percent(row.weighted_f1), _span(spread.weighted_f1)]
-        total.add_row(row.method, *scores, f"{row.wire_bytes / 1000:,.0f}", *_sent(row))
+        total.add_row(row.method, *scores, f"{row.wire_bytes / 1e6:.1f}", *_sent(row))
     return [each, total]
 
 
@@ -51,8 +51,8 @@ _SHORT = ("edge", "+ FixMA", "cloud", "+ FixMA", "live", "final")
 """METHODS, for columns."""
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+def _table(columns: Sequence[str]) -> Table:
+    table = Table(show_edge=False, pad_edge=False)
     for n, name in enumerate(columns):
         table.add_column(name, justify="right" if n else "left", no_wrap=True)
     return table

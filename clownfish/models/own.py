@@ -17,7 +17,5 @@ def own_model(name: str) -> WindowModel:
     if missing:
         raise ModelError(f"model {name} gives a {type(model).__name__} without {missing[0]!r}; see models.base")
     if tuple(model.classes) != classes:
-        raise ModelError(
-            f"model {name} answers {tuple(model.classes)}, but {name.partition(':')[2]}.classes: {classes}"
-        )
+        raise ModelError(f"model {name} answers {tuple(model.classes)}, but the attribute's classes are {classes}")
     return model

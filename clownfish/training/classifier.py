@@ -31,6 +31,8 @@ from clownfish.training.sampling import plain, training_batches
 from clownfish.training.streams import joined_streams, see
 
 PROBE_BATCH = 128
+PROBE_WINDOWS = 4
+"""Per clip, spread evenly; embedding them is nearly all of a probe's work."""
 PROBE_LEARNING_RATE = 1e-3
 
 Say = Callable[[str], None]
@@ -109,19 +111,19 @@ def train_classifier(config: ClassifierConfig, say: Say = print) -> Trained:
 def probe(
     network: Network, cache: FrameCache, clips: list[Clip], classes: tuple[str, ...], config: ClassifierConfig, say: Say
 ) -> None:
-    """Train the last layer alone, on embeddings of unchanged windows side by side: seconds, and fine-tuning starts from
+    """Train the last layer alone, on embeddings of unchanged windows, computed once: quick, and fine-tuning starts from
     answers instead of noise (Kumar et al., "Fine-Tuning can Distort Pretrained Features", ICLR 2022)."""
     network.eval()
     shape = config.input
     embeddings, labels = [], []
     with torch.inference_mode():
         for n, clip in enumerate(clips):
-            x = plain(cache.clip(clip), shape)
-            starts = range(0, max(x.shape[1] - shape.frames, 0) + 1, shape.frames)
-            windows = torch.stack([x[:, s : s + shape.frames] for s in starts])
-            for seen in (windows, windows.flip(4)) if config.augment.flip else (windows,):
-                embeddings.append(torch.cat([network.embed(part) for part in torch.split(seen, 4)]))
-                labels += [classes.index(clip.label)] * len(starts)
+            frames = cache.clip(clip)
+            latest = max(len(frames) - shape.frames, 0)
+            starts = np.unique(np.linspace(0, latest, PROBE_WINDOWS).round().astype(int))
+            windows = torch.stack([plain(frames[first : first + shape.frames], shape) for first in starts])
+            embeddings.append(network.embed(windows))
+            labels += [classes.index(clip.label)] * len(starts)
             if n % 100 == 99:
                 say(f"probe: {n + 1} of {len(clips)} clips embedded")
     x, y = torch.cat(embeddings).clone(), torch.tensor(labels)
@@ -129,9 +131,7 @@ def probe(
     x = (x - mean) / std
     network.train()
     last = _last(network)
-    optimizer = torch.optim.AdamW(
-        last.parameters(), lr=PROBE_LEARNING_RATE, weight_decay=config.fit.probe_weight_decay
-    )
+    optimizer = torch.optim.AdamW(last.parameters(), lr=PROBE_LEARNING_RATE, weight_decay=config.fit.probe_weight_decay)
     generator = torch.Generator().manual_seed(config.seed)
     for epoch in range(config.fit.probe_epochs):
         for part in torch.split(torch.randperm(len(x), generator=generator), PROBE_BATCH):
@@ -276,7 +276,8 @@ def _resume(path: Path, network: Network, optimizer: torch.optim.Optimizer, say:
         optimizer.load_state_dict(state["optimizer"])
     except (RuntimeError, KeyError, ValueError) as error:
         raise ModelError(f"{path}: does not fit this configuration ({error}); delete it to start over") from error
-    say(f"going on after epoch {state['epoch']} ({path})")
+    if state["epoch"]:
+        say(f"going on after epoch {state['epoch']} ({path})")
     return int(state["epoch"])
 
 

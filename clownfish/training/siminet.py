@@ -92,7 +92,8 @@ def _pairs(config: SimiNetConfig, description: ModelDescription, say: Say) -> tu
     network = build(description)
     load_weights(network, weights, description)
     network.eval()
-    key = hashlib.sha256(weights.read_bytes() + config.model_dump_json().encode()).hexdigest()[:16]
+    made_of = weights.read_bytes() + weights.with_suffix(".json").read_bytes() + config.model_dump_json().encode()
+    key = hashlib.sha256(made_of).hexdigest()[:16]
     found = []
     for part, chosen in zip(("train", "validation"), split_by_group(clips, data.validation_groups), strict=True):
         path = config.runs / config.name / f"pairs-{part}-{key}.npz"

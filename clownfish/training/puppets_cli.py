@@ -1,0 +1,38 @@
+"""`clownfish train puppets …`: thin, the work is in `puppets` and `puppets_siminet`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clownfish.training.config import load_config
+
+puppets_app = typer.Typer(
+    no_args_is_help=True, help="Train the pair for the embedded streams: local, remote, then siminet."
+)
+
+Config = Annotated[Path, typer.Option("--config", help="TOML file, see configs/train/.")]
+Threads = Annotated[int, typer.Option(min=1, help="torch threads.")]
+
+
+def _classifier(config: Path, threads: int) -> None:
+    import torch
+
+    from clownfish.training.puppets import PuppetsConfig, train_puppets
+
+    torch.set_num_threads(threads)
+    train_puppets(load_config(config, PuppetsConfig), typer.echo)
+
+
+@puppets_app.command()
+def local(config: Config = Path("configs/train/puppets-local.toml"), threads: Threads = 1) -> None:
+    """Train the edge's small model."""
+    _classifier(config, threads)
+
+
+@puppets_app.command()
+def remote(config: Config = Path("configs/train/puppets-remote.toml"), threads: Threads = 1) -> None:
+    """Train the cloud's large model."""
+    _classifier(config, threads)
