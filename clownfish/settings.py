@@ -294,8 +294,8 @@ def load_validated(path: Path) -> Config:
     """The settings that the supervisor has validated and written. Raises ConfigError where the file is no such one."""
     try:
         config: Config = _from_tree(Config, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"{path}: is no configuration that `clownfish up` wrote: {error}") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(f"{path}: is no configuration that `clownfish up` wrote: {error!r}") from error
     return config
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter, deque
 
 from clownfish.errors import ConfigError
-from clownfish.messages import Frame, Pixels, StreamKey, Window
+from clownfish.messages import End, Frame, Pixels, StreamKey, Window
 from clownfish.streams import StreamTable
 
 
@@ -47,6 +47,7 @@ class WindowManager:
         self.stride = stride
         self.counts: Counter[str] = Counter()
         self._streams: StreamTable[_Run] = StreamTable(lambda: _Run(size), streams)
+        self._replaced: list[End] = []
 
     def windows_in(self, frames: int) -> int:
         """How many windows the first `frames` frames of a stream hold."""
@@ -55,7 +56,11 @@ class WindowManager:
     def push(self, frame: Frame) -> Window | None:
         """Take one frame; the window that it completes, if any."""
         run, departed = self._streams.enter(frame.stream_key)
-        self.counts["evicted"] += sum(gone.why == "evicted" for gone in departed)
+        for gone in departed:
+            if gone.why == "evicted":
+                self.counts["evicted"] += 1
+            else:
+                self._replaced.append(End(*gone.key, gone.state.expected or 0, "capture restarted"))
         if run is None:
             self.counts["old_epoch"] += 1
             return None
@@ -82,6 +87,14 @@ class WindowManager:
         first = n - self.size + 1
         t = first // self.stride
         return Window(frame.stream, frame.epoch, t, first, frame.capture_ns, frame.live, frames=tuple(run.frames))
+
+    def replaced(self) -> list[End]:
+        """The epochs that a new one took the place of since the last call, each with the frames that came of it.
+
+        A killed capture says no End; with this one, what was lost of its last windows is counted downstream.
+        """
+        replaced, self._replaced = self._replaced, []
+        return replaced
 
     def end(self, key: StreamKey, frames: int | None = None) -> None:
         """Forget this epoch. `frames`, how many were captured, lets what is missing at the stream's end be counted."""

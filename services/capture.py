@@ -35,6 +35,8 @@ class _Capture:
         self._reader: Reader | None = None
         self.open = True
         self.failure: Exception | None = None
+        self.delivered = False
+        """Whether any frame ever came. A file that breaks off would only break off again if it were started anew."""
 
     async def run(self) -> None:
         retry_s = self._process.config.capture.retry_s
@@ -89,6 +91,7 @@ class _Capture:
                 self._process.counters.add("stalls", int(stalled))
                 log.warning("source delivers nothing" if stalled else "source delivers again", stall_s=capture.stall_s)
         frames, reason, error = ended.result()
+        self.delivered |= frames > 0
         if error is not None:
             self.failure = error
             self._process.counters.add("source_errors")
@@ -119,9 +122,9 @@ async def serve(process: Process) -> None:
     process.before_status(lambda: process.counters.set("sources_open", sum(capture.open for capture in captures)))
     try:
         await process.run_together(*(capture.run() for capture in captures))
-        failed = [capture.failure for capture in captures if capture.failure is not None]
-        if len(failed) == len(captures):
-            raise failed[0] if isinstance(failed[0], SourceError) else SourceError(str(failed[0]))
+        useless = [capture.failure for capture in captures if capture.failure is not None and not capture.delivered]
+        if len(useless) == len(captures):
+            raise useless[0] if isinstance(useless[0], SourceError) else SourceError(str(useless[0]))
         await asyncio.Event().wait()  # every file is at its end; the graph drains before it is told to stop
     finally:
         await asyncio.gather(*(capture.stop() for capture in captures))

@@ -57,8 +57,8 @@ class _Local:
         while True:
             batch = [window for _, window in self._mailbox.take(self._max_batch)]
             self._room.set()
+            await self._forward_ends({StreamKey(window.stream, window.epoch) for window in batch})
             if not batch:
-                await self._forward_ends()
                 await self._wake.wait()
                 self._wake.clear()
                 continue
@@ -77,13 +77,13 @@ class _Local:
                 if self._filter is not None:
                     await self._filter.deliver(Rho(window.stream, window.epoch, window.t, rho), window.live)
                 self._process.counters.add("windows_inferred")
-            await self._forward_ends()
 
-    async def _forward_ends(self) -> None:
-        """An End follows the stream's last answer, never overtakes it."""
-        for key in [key for key in self._ends if not self._mailbox.waiting(key)]:
+    async def _forward_ends(self, in_work: set[StreamKey]) -> None:
+        """An End follows its epoch's last answer and goes before the first of the next epoch."""
+        for key in [key for key in self._ends if key not in in_work and not self._mailbox.waiting(key)]:
             end = self._ends.pop(key)
-            self._previous.pop(key.stream, None)
+            if self._previous.get(key.stream, (None,))[0] == key.epoch:
+                del self._previous[key.stream]
             await self._fusion.insist(end)
             if self._filter is not None:
                 await self._filter.insist(end)

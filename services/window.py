@@ -21,6 +21,9 @@ async def serve(process: Process) -> None:
                 await outbox.insist(message)
         else:
             window = manager.push(message)
+            for end in manager.replaced():
+                for outbox in outboxes:
+                    await outbox.insist(end)
             for outbox in outboxes if window is not None else ():
                 await outbox.deliver(window, message.live)
         process.counters.mirror(manager.counts)

@@ -13,9 +13,7 @@ from clownfish.training.export import export
 CLASSES = ("bow", "clap", "wave")
 
 
-def write_model(
-    folder: Path, name: str, classes: tuple[str, ...] = CLASSES, width: float = 0.25, seed: int = 0
-) -> str:
+def write_model(folder: Path, name: str, classes: tuple[str, ...] = CLASSES, width: float = 0.25, seed: int = 0) -> str:
     """Write a random 3D MobileNet; returns what a configuration calls it."""
     description = ModelDescription(
         name=name,

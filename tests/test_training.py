@@ -13,10 +13,11 @@ from clownfish.datasets import ucf9
 from clownfish.errors import ConfigError, ModelError
 from clownfish.models.description import read_description, read_siminet_description
 from clownfish.models.load import load_model
+from clownfish.models.siminet import SimiNetModule
 from clownfish.similarity.siminet import SimiNet
 from clownfish.training.classifier import train_classifier
 from clownfish.training.config import ClassifierConfig, SimiNetConfig, load_config
-from clownfish.training.siminet import train_siminet
+from clownfish.training.siminet import Pairs, fit_platt, fold_platt, train_siminet
 
 CLASSES = ucf9.CLASSES
 GROUPS = (1, 2)
@@ -182,3 +183,30 @@ def test_an_unknown_key_is_named_with_its_file(tmp_path: Path) -> None:
     path.write_text(Path("configs/train/ucf9-local.toml").read_text() + "\nepoch = 3\n")
     with pytest.raises(ConfigError, match=r"bad.toml: fit.epoch: Extra inputs"):
         load_config(path, ClassifierConfig)
+
+
+def test_platt_scaling_makes_rho_a_probability_at_the_share_of_transitions_that_streams_have() -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    module = SimiNetModule(4, 16)
+    fold_platt(module, 40.0, 0.0)
+    previous, current = rng.normal(size=(2, 20000, 4)).astype(np.float32)
+    with torch.inference_mode():
+        logit = module.logit(torch.from_numpy(previous), torch.from_numpy(current)).numpy()
+    truth = 1 / (1 + np.exp(-(3 * logit + 2.5)))
+    same = rng.random(20000) < truth
+    scale, shift = fit_platt(module, Pairs(previous, current, same))
+    fold_platt(module, scale, shift)
+    with torch.inference_mode():
+        rho = torch.sigmoid(module.logit(torch.from_numpy(previous), torch.from_numpy(current))).numpy()
+    assert abs(rho - truth).mean() < 0.01
+
+
+def test_platt_scaling_stays_finite_where_the_classes_part_without_error() -> None:
+    module = SimiNetModule(1, 4)
+    x = np.array([[-1.0], [1.0]] * 20, np.float32)
+    with torch.inference_mode():
+        logit = module.logit(torch.from_numpy(x), torch.from_numpy(x)).numpy()
+    scale, shift = fit_platt(module, Pairs(x, x, logit > np.median(logit)))
+    assert np.isfinite([scale, shift]).all()
+    assert abs(logit * scale + shift).max() < 10

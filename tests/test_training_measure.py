@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from clownfish.datasets.base import Clip
 from clownfish.datasets.joined import Segment, join
+from clownfish.models.adapter import Network
 from clownfish.models.description import InputDescription
 from clownfish.models.frame import FrameNet
 from clownfish.models.siminet import SimiNetModule
@@ -124,7 +126,7 @@ def test_windows_of_a_framenet_are_seen_frame_by_frame_and_come_out_the_same() -
     """The short cut over shared frames gives what embedding each window whole gives."""
     torch.manual_seed(0)
     cache, a, b = cached(4)
-    network = FrameNet(2, blocks=2).eval()
+    network = cast(Network, FrameNet(2, blocks=2).eval())
     stream = [Segment(a, 0, 24), Segment(b, 8, 32)]
     seen = see(network, cache, stream, ("x", "y"), SHAPE)
     frames = plain(stream_frames(cache, stream), SHAPE)

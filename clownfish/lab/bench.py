@@ -22,10 +22,10 @@ from clownfish.supervisor import remove_folder
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure. The defaults are the full bench, about six minutes."""
+    """How long to measure. The defaults are the full bench, about five minutes."""
 
     fusion_repeats: int = 15
-    fusion_calls: int = 200
+    fusion_calls: int = 100
     settle_s: float = 3.0
     graph_s: float = 20.0
     streams_s: float = 10.0
@@ -34,7 +34,7 @@ class Effort:
 
 
 QUICK = Effort(fusion_repeats=5, fusion_calls=50, settle_s=2.0, graph_s=6.0, streams_s=3.0, resolution=0.5)
-"""About a minute; its percentiles rest on few windows."""
+"""A minute or two; its percentiles rest on few windows."""
 
 
 @dataclass(frozen=True)

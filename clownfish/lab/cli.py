@@ -11,7 +11,7 @@ PARTS = ("fusion", "graph", "streams")
 
 
 def bench_command(
-    quick: Annotated[bool, typer.Option("--quick", help="A minute, with fewer samples.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A minute or two, with fewer samples.")] = False,
     source: Annotated[str, typer.Option(help="Video for the graph. Default: real video where it is, else drawn.")] = "",
     local: Annotated[str, typer.Option(help="Local model. Default: the zoo's, else random weights.")] = "",
     remote: Annotated[str, typer.Option(help="Remote model, likewise.")] = "",
@@ -38,6 +38,8 @@ def bench_command(
     with Console(stderr=True).status("") as status:
         result = bench(options, status.update)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # in a file or a pipe nothing needs folding
     console.print(figures_table(result.lines))
     if result.uses:
         console.print(use_table(result.uses))

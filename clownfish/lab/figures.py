@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import psutil
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -73,7 +74,7 @@ def figures_table(lines: Sequence[Line]) -> Table:
         table.add_column(name, justify="right" if name == "ratio" else "left", overflow="fold")
     for line in lines:
         ratio = "-" if line.ratio is None else f"{_short(line.ratio)}×"
-        what = f"{line.what}\n[dim]{line.note}[/]" if line.note else line.what
+        what = f"{line.what}\n[dim]{escape(line.note)}[/]" if line.note else line.what
         table.add_row(what, str(line.measured), line.yardstick, str(line.reference), ratio)
     return table
 

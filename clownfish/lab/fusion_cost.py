@@ -6,6 +6,7 @@ building the results, which for `reinforce` are lag + 1 of both.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 
@@ -25,10 +26,15 @@ def fusion_lines(repeats: int, calls: int) -> list[Line]:
     lines = []
     for classes in CLASSES:
         bare = arithmetic(classes, repeats, calls)
-        yardstick = f"α·p + (1 − α)·q in numpy, {classes} classes"
+        yardstick = "α·p + (1 − α)·q in numpy, once"
         lines.append(Line(f"fuse, {classes} classes", fuse(classes, repeats, calls), yardstick, bare))
         lines += [
-            Line(f"reinforce, lag {lag}, {classes} classes", reinforce(classes, lag, repeats, calls), yardstick, bare)
+            Line(
+                f"reinforce, lag {lag} ({lag + 1} windows), {classes} classes",
+                reinforce(classes, lag, repeats, calls),
+                yardstick,
+                bare,
+            )
             for lag in LAGS
         ]
     return lines
@@ -98,7 +104,11 @@ def _timed(repeats: int, calls: int, prepare: Callable[[], Callable[[], None]]) 
     seconds = []
     for _ in range(repeats + 1):
         batch = prepare()
-        begin = time.perf_counter()
-        batch()
-        seconds.append((time.perf_counter() - begin) / calls)
+        gc.disable()  # as timeit does: the collector would be charged to whoever allocates when it is due
+        try:
+            begin = time.perf_counter()
+            batch()
+            seconds.append((time.perf_counter() - begin) / calls)
+        finally:
+            gc.enable()
     return batches(seconds[1:])

@@ -36,3 +36,14 @@ def local(config: Config = Path("configs/train/puppets-local.toml"), threads: Th
 def remote(config: Config = Path("configs/train/puppets-remote.toml"), threads: Threads = 1) -> None:
     """Train the cloud's large model."""
     _classifier(config, threads)
+
+
+@puppets_app.command()
+def siminet(config: Config = Path("configs/train/puppets-siminet.toml"), threads: Threads = 1) -> None:
+    """Train SimiNet on the features of the trained local model."""
+    import torch
+
+    from clownfish.training.puppets_siminet import PuppetsSimiNetConfig, train_puppets_siminet
+
+    torch.set_num_threads(threads)
+    train_puppets_siminet(load_config(config, PuppetsSimiNetConfig), typer.echo)

@@ -65,7 +65,10 @@ def train_siminet(config: SimiNetConfig, say: Say = print) -> TrainedSimiNet:
     train, validation = _pairs(config, description, say)
     share = 1 - train.same.mean()
     say(f"{len(train.same)} training pairs, {share:.3f} of them transitions; {len(validation.same)} validation pairs")
-    module, best = _fit(config, train, validation, say)
+    module, best = fit(config, train, validation, say)
+    scale, shift = fit_platt(module, validation)
+    fold_platt(module, scale, shift)
+    say(f"calibrated on validation streams: logit × {scale:.3f} + {shift:.3f}")
     siminet = SimiNetDescription(
         name=config.name,
         classifier=description.name,
@@ -132,7 +135,7 @@ def collect(
     return Pairs(np.concatenate(previous), np.concatenate(current), np.concatenate(same))
 
 
-def _fit(config: SimiNetConfig, train: Pairs, validation: Pairs, say: Say) -> tuple[SimiNetModule, float]:
+def fit(config: SimiNetConfig, train: Pairs, validation: Pairs, say: Say) -> tuple[SimiNetModule, float]:
     """(SimiNet with the standardisation of its input folded in, its validation AUC)."""
     size = train.previous.shape[1]
     mean, std = train.previous.mean(0), train.previous.std(0) + 1e-6
@@ -168,6 +171,39 @@ def _fit(config: SimiNetConfig, train: Pairs, validation: Pairs, say: Say) -> tu
     module.load_state_dict(kept)
     fold_standardisation(module, mean, std)
     return module, best
+
+
+def fit_platt(module: SimiNetModule, pairs: Pairs) -> tuple[float, float]:
+    """(scale, shift) of the logit that make ρ a probability on `pairs`: least BCE at their share of transitions (Platt).
+
+    Training shows far more transitions than a stream has, which biases ρ low, and α = ρ is taken to the power of all
+    windows since the last anchor: a median of 0.75 where contexts last forgets the cloud's answer within three windows.
+    """
+    with torch.inference_mode():
+        logit = module.eval().logit(torch.from_numpy(pairs.previous), torch.from_numpy(pairs.current))
+    logit, same = logit.clone().double(), torch.from_numpy(pairs.same)
+    steady, changes = int(same.sum()), int((~same).sum())
+    # Platt's targets: short of 0 and 1, so that pairs which part without error do not ask for an infinite scale.
+    target = torch.where(same, (steady + 1) / (steady + 2), 1 / (changes + 2)).double()
+    log_scale, shift = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    parameters = [log_scale.requires_grad_(), shift.requires_grad_()]
+    optimizer = torch.optim.LBFGS(parameters, max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = F.binary_cross_entropy_with_logits(logit * log_scale.exp() + shift, target)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return float(log_scale.detach().exp()), float(shift.detach())
+
+
+def fold_platt(module: SimiNetModule, scale: float, shift: float) -> None:
+    """Change the last layer so that its logit is scale × logit + shift."""
+    with torch.no_grad():
+        module.fc3.weight.mul_(scale)
+        module.fc3.bias.mul_(scale).add_(shift)
 
 
 def fold_standardisation(module: SimiNetModule, mean: Array, std: Array) -> None:

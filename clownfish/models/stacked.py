@@ -1,0 +1,88 @@
+"""A window's motion as channels of one picture: frame differences stacked, then a 2D residual network.
+
+After the temporal stream of Simonyan and Zisserman, "Two-Stream Convolutional Networks for Action Recognition in
+Videos" (NeurIPS 2014), differences in the place of optical flow. Where the camera stands still they show who moves
+and nothing else; a tenth of a 3D network's work, and few examples suffice.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LUMA = (0.299, 0.587, 0.114)
+CHANNELS = (32, 64, 128, 256)
+"""At width 1, by stage; each stage halves the picture."""
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions beside a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class StackedNet(nn.Module):
+    """(batch, 3, frames, height, width) → logits (batch, classes).
+
+    `frames` is what `embed` will get, as the input channels depend on it; `width` scales all channels, `depth` is the
+    number of blocks per stage, `dropout` acts in training.
+    """
+
+    def __init__(
+        self, classes: int, frames: int = 16, width: float = 1.0, depth: int = 2, dropout: float = 0.2
+    ) -> None:
+        super().__init__()
+        self.frames = frames
+        channels = [int(c * width) for c in CHANNELS]
+        self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1, 1), persistent=False)
+        stacked = frames - 1 + 3
+        self.bn0 = nn.BatchNorm2d(stacked)
+        self.conv1 = nn.Conv2d(stacked, channels[0], 5, stride=2, padding=2, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels[0])
+        layers: list[nn.Module] = []
+        inputs = channels[0]
+        for stage, outputs in enumerate(channels):
+            for i in range(depth if stage > 0 else 1):
+                layers.append(Block(inputs, outputs, 2 if stage > 0 and i == 0 else 1))
+                inputs = outputs
+        self.blocks = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(2 * inputs, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def stack(self, x: Tensor) -> Tensor:
+        """Differences of neighbouring frames' luma, then the middle frame: (batch, frames + 2, height, width)."""
+        if x.shape[2] != self.frames:
+            raise ValueError(f"{x.shape[2]} frames came; this network was built for {self.frames}")
+        luma = (x * self.luma.to(x.dtype)).sum(1)  # type: ignore[operator]
+        stacked = torch.cat([luma[:, 1:] - luma[:, :-1], x[:, :, self.frames // 2]], dim=1)
+        return stacked.contiguous(memory_format=torch.channels_last)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Mean and maximum of the last stage, shape (batch, 512 · width)."""
+        x = F.relu(self.bn1(self.conv1(self.bn0(self.stack(x)))))
+        x = self.blocks(x)
+        return torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)
+
+    def head(self, embedding: Tensor) -> Tensor:
+        """Logits of an embedding."""
+        logits: Tensor = self.fc(self.dropout(embedding))
+        return logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.embed(x))
