@@ -25,6 +25,8 @@ WhyRefused: TypeAlias = Callable[[tuple[str, ...]], str | None]
 
 _STREAMS_PER_EDGE = 256
 """Streams of one session whose bytes are counted between requests."""
+_LONGEST_DEADLINE_MS = 3_600_000
+"""An hour. The peer's number is not passed on as it is: a worker could not read a Job with the largest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ class Edges:
             return []
         session.incomplete.pop(request.key, None)
         frames, missing = self.cache.get(edge, stream, request.frames)
-        deadline = now + request.deadline_ms / 1000
+        deadline = now + min(request.deadline_ms, _LONGEST_DEADLINE_MS) / 1000
         if missing or not frames:
             self.counts["frames_missing"] += len(missing)
             session.incomplete[request.key] = deadline

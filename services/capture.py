@@ -34,6 +34,7 @@ class _Capture:
         self._epoch = 0
         self._reader: Reader | None = None
         self.open = True
+        self._stopped = False
         self.failure: Exception | None = None
         self.delivered = False
         """Whether any frame ever came. A file that breaks off would only break off again if it were started anew."""
@@ -102,6 +103,8 @@ class _Capture:
 
     def _send(self, frame: Frame) -> None:
         self._pending -= 1
+        if self._stopped:
+            return
         self._say_ready()
         self._outbox.try_send(frame)
 
@@ -114,10 +117,12 @@ class _Capture:
         if self._reader is not None and self.open:
             self._reader.stop()
             await self._outbox.insist(End(self._stream.name, self._epoch, self._reader.frames, "stopped"))
+        self._stopped = True
 
 
 async def serve(process: Process) -> None:
-    outbox = process.bus.outbox(process.config.ipc("window"), "window", hwm=8, large=True)
+    # Streams that began together deliver together: the queue must hold one burst of them all.
+    outbox = process.bus.outbox(process.config.ipc("window"), "window", hwm=8 * len(process.config.streams), large=True)
     captures = [_Capture(process, outbox, stream) for stream in process.config.streams]
     process.before_status(lambda: process.counters.set("sources_open", sum(capture.open for capture in captures)))
     try:

@@ -21,7 +21,8 @@ class _Filter:
             lambda: section.policy.build(FILTERS), timeout_s=section.timeout_ms / 1000, capacity=section.capacity
         )
         self._patience_s = section.timeout_ms / 1000
-        self._windows = process.bus.inbox(config.ipc("filter"), "windows", (Window, End), hwm=4, large=True)
+        streams = max(1, len(config.streams))  # those that began together deliver together
+        self._windows = process.bus.inbox(config.ipc("filter"), "windows", (Window, End), hwm=4 * streams, large=True)
         self._rhos = process.bus.inbox(config.ipc("filter-rho"), "rhos", (Rho, End), hwm=256)
         self._uplink = process.bus.outbox(config.ipc("uplink"), "uplink", hwm=4, large=True)
         self._ends: dict[StreamKey, tuple[set[str], float, End]] = {}

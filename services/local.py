@@ -34,7 +34,8 @@ class _Local:
         self._room = asyncio.Event()
         self._fusion: Outbox = process.bus.outbox(config.ipc("fusion-local"), "fusion", hwm=256)
         self._filter = process.bus.outbox(config.ipc("filter-rho"), "filter", hwm=256) if config.uplink else None
-        self._inbox = process.bus.inbox(config.ipc("local"), "windows", (Window, End), hwm=4, large=True)
+        streams = max(1, len(config.streams))  # those that began together deliver together
+        self._inbox = process.bus.inbox(config.ipc("local"), "windows", (Window, End), hwm=4 * streams, large=True)
         process.before_status(self._count)
 
     def _count(self) -> None:

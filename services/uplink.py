@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections import OrderedDict, deque
 
@@ -25,6 +26,9 @@ _SILENCE_S = 3.0
 """A router that was connected and says nothing for this long, before its first lease, is given up."""
 _PING_S = 0.5
 _RETRY_S, _MAX_RETRY_S = 0.1, 5.0
+_CONNECTED = "connected"
+_REASON = re.compile(r"[a-z_]{1,40}")
+"""What may become part of a counter's name: the peer's words are not ours."""
 _KNOWN_FRAMES = 64
 """Frames of a stream that the router is taken to have; it asks for those that it has not."""
 
@@ -138,16 +142,17 @@ class _Uplink:
             now = time.monotonic()
             self._heard = now
             if isinstance(message, Credit):
-                if not self._granted:
-                    self._granted = True
-                    self._process.say("ready", "connected")
+                self._granted = True
+                if self._process.text != _CONNECTED:  # also after a refusal that has come to an end
+                    self._process.say("ready", _CONNECTED)
                 self._backlog.credit(message.windows_total, message.bytes_total, message.lease_ms / 1000, now)
             elif isinstance(message, Answer):
                 if self._backlog.answered(message.key, now) == "accepted":
                     result = RemoteResult(message.stream, message.epoch, message.t, message.p, message.model)
                     self._fusion.try_send(result)
             elif isinstance(message, Dropped):
-                self._backlog.dropped(message.key, message.reason)
+                reason = message.reason if _REASON.fullmatch(message.reason) else "other"
+                self._backlog.dropped(message.key, reason)
             elif isinstance(message, Missing):
                 item = self._backlog.missing(message.key)
                 if isinstance(item, Send):

@@ -10,9 +10,10 @@ from clownfish.windowing import WindowManager
 async def serve(process: Process) -> None:
     config = process.config
     manager = WindowManager(config.window.size, config.window.stride)
-    inbox = process.bus.inbox(config.ipc("window"), "frames", (Frame, End), hwm=32, large=True)
+    streams = max(1, len(config.streams))  # those that began together deliver together
+    inbox = process.bus.inbox(config.ipc("window"), "frames", (Frame, End), hwm=32 * streams, large=True)
     receivers = ["local", "filter"] if config.uplink is not None else ["local"]
-    outboxes = [process.bus.outbox(config.ipc(name), name, hwm=4, large=True) for name in receivers]
+    outboxes = [process.bus.outbox(config.ipc(name), name, hwm=4 * streams, large=True) for name in receivers]
     process.ready()
     async for message in inbox:
         if isinstance(message, End):

@@ -21,6 +21,7 @@ ARCHITECTURES = {
     "mobilenet3d": {"width": 0.25},
     "resnet3d": {"depth": 10, "width": 0.125, "shortcut": "A"},
     "framenet": {"blocks": 3},
+    "stacked": {"frames": 4, "width": 0.25, "depth": 1},
 }
 
 

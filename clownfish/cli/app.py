@@ -21,6 +21,7 @@ from clownfish.cli.tables import status_table
 from clownfish.config import load_config, schema
 from clownfish.errors import ClownfishError
 from clownfish.evaluation.cli import eval_app
+from clownfish.lab.cli import bench_command
 from clownfish.settings import Config, to_tree
 from clownfish.supervisor import Supervisor
 from clownfish.training.cli import train_app
@@ -35,6 +36,7 @@ config_app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
+app.command("bench")(bench_command)
 
 ConfigFile = Annotated[Path, typer.Argument(help="TOML file", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value; repeatable.")]

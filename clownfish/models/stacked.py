@@ -37,8 +37,8 @@ class Block(nn.Module):
 class StackedNet(nn.Module):
     """(batch, 3, frames, height, width) → logits (batch, classes).
 
-    `frames` is what `embed` will get, as the input channels depend on it; `width` scales all channels, `depth` is the
-    number of blocks per stage, `dropout` acts in training.
+    So many `frames` are taken, evenly spread over what comes, as the input channels depend on it; `width` scales all
+    channels, `depth` is the number of blocks in each stage after the first, `dropout` acts in training.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class StackedNet(nn.Module):
     def stack(self, x: Tensor) -> Tensor:
         """Differences of neighbouring frames' luma, then the middle frame: (batch, frames + 2, height, width)."""
         if x.shape[2] != self.frames:
-            raise ValueError(f"{x.shape[2]} frames came; this network was built for {self.frames}")
+            x = x[:, :, torch.linspace(0, x.shape[2] - 1, self.frames).round().long()]
         luma = (x * self.luma.to(x.dtype)).sum(1)  # type: ignore[operator]
         stacked = torch.cat([luma[:, 1:] - luma[:, :-1], x[:, :, self.frames // 2]], dim=1)
         return stacked.contiguous(memory_format=torch.channels_last)
