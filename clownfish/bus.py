@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar, cast
@@ -27,13 +28,18 @@ from clownfish.log import get_logger
 Count = Callable[[str], None]
 S = TypeVar("S", bound="_Socket")
 
-_LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 _RECONNECT_MS, _RECONNECT_MAX_MS = 50, 500
 
 
 def is_exposed(endpoint: str) -> bool:
-    """Whether others than this host may reach the endpoint."""
-    return endpoint.startswith("tcp://") and not endpoint.removeprefix("tcp://").startswith(_LOOPBACK)
+    """Whether others than this host may reach the endpoint. A name other than `localhost` may mean any address."""
+    if not endpoint.startswith("tcp://"):
+        return False
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
 
 
 class _Socket:

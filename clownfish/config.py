@@ -59,19 +59,21 @@ def put(tree: dict[str, Any], keys: list[str], value: Any, where: str) -> None:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tree of a TOML file. Raises ConfigError."""
+    """The tree of a TOML file, or of a JSON file where it is called so. Raises ConfigError."""
+    form, parse = ("JSON", json.loads) if path.suffix == ".json" else ("TOML", tomllib.loads)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tree: dict[str, Any] = parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: not valid {form}: {error}") from error
+    return tree
 
 
 def load_config(path: str | Path, sets: Iterable[str] = (), environment: Mapping[str, str] | None = None) -> Config:
     """Read, override and validate. Raises ConfigError with every fault, each on a line of its own."""
     path = Path(path)
-    tree = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else read_toml(path)
+    tree = read_toml(path)
     for key, value in sorted((os.environ if environment is None else environment).items()):
         if key.startswith(ENVIRONMENT_PREFIX):
             put(tree, key[len(ENVIRONMENT_PREFIX) :].lower().split("__"), parse_value(value), f"environment {key}")

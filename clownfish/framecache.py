@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from clownfish.messages import StreamKey
 from clownfish.protocol import FrameData
 
+OVERHEAD_BYTES = 512
+"""What keeping a frame costs beside its data: a peer's empty frames would cost nothing otherwise, and fill the memory."""
+
 _Place = tuple[bytes, StreamKey]
 
 
 class FrameCache:
-    """`capacity_bytes` bounds the data kept, `frames_per_stream` the frames of one stream of one session."""
+    """`capacity_bytes` bounds what is kept: data, and OVERHEAD_BYTES for each frame. `frames_per_stream` bounds the
+    frames of one stream of one session."""
 
     def __init__(self, capacity_bytes: int, frames_per_stream: int = 64) -> None:
         self.capacity_bytes = capacity_bytes
@@ -32,7 +36,7 @@ class FrameCache:
         frames = self._streams.setdefault(place, OrderedDict())
         self._streams.move_to_end(place)
         old = frames.pop(frame.n, None)
-        self.size_bytes += len(frame.data) - (len(old.data) if old else 0)
+        self.size_bytes += _cost(frame) - (_cost(old) if old else 0)
         frames[frame.n] = frame
         while len(frames) > self.frames_per_stream:
             self._evict(place)
@@ -47,12 +51,16 @@ class FrameCache:
     def forget(self, session: bytes) -> None:
         """The session is over."""
         for place in [place for place in self._streams if place[0] == session]:
-            self.size_bytes -= sum(len(frame.data) for frame in self._streams.pop(place).values())
+            self.size_bytes -= sum(map(_cost, self._streams.pop(place).values()))
 
     def _evict(self, place: _Place) -> None:
         frames = self._streams[place]
         _, frame = frames.popitem(last=False)
-        self.size_bytes -= len(frame.data)
+        self.size_bytes -= _cost(frame)
         self.evicted += 1
         if not frames:
             del self._streams[place]
+
+
+def _cost(frame: FrameData) -> int:
+    return len(frame.data) + OVERHEAD_BYTES

@@ -24,7 +24,7 @@ from clownfish.training.classifier import learning_rate_share
 from clownfish.training.config import Augment, Fit
 from clownfish.training.measure import Watched, auc, cosine, euclidean, frame_accuracy, window_accuracy
 from clownfish.training.sampling import augmented, plain, training_batches
-from clownfish.training.siminet import fold_standardisation
+from clownfish.training.siminet import begin_with_differences, fold_standardisation
 from clownfish.training.streams import see, stream_frames, windows_of
 
 SHAPE = InputDescription(width=8, height=6, window_size=16, frame_step=4, mean=(0, 0, 0), std=(1, 1, 1))
@@ -172,12 +172,20 @@ def test_the_same_seed_draws_the_same_batches() -> None:
     assert all(torch.allclose(targets.sum(1), torch.ones(len(targets))) for targets in first[1::2])
 
 
+def test_a_siminet_that_begins_with_differences_cannot_tell_where_the_windows_are() -> None:
+    module = SimiNetModule(3, hidden=8)
+    begin_with_differences(module)
+    a, b, shift = torch.randn(3, 5, 3)
+    torch.testing.assert_close(module(a + shift, b + shift), module(a, b), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(module(a, b), module(b, a))
+
+
 def test_a_siminet_with_its_standardisation_folded_in_takes_raw_features() -> None:
     torch.manual_seed(0)
     module = SimiNetModule(3, hidden=8)
     rng = np.random.default_rng(0)
-    mean, std = rng.normal(0, 2, 3).astype(np.float32), rng.uniform(0.5, 3, 3).astype(np.float32)
+    mean, std = rng.normal(0, 2, 3).astype(np.float32), np.float32(1.7)
     raw = [torch.from_numpy(rng.normal(0, 2, (5, 3)).astype(np.float32)) for _ in range(2)]
-    before = module(*[(x - torch.from_numpy(mean)) / torch.from_numpy(std) for x in raw])
+    before = module(*[(x - torch.from_numpy(mean)) / float(std) for x in raw])
     fold_standardisation(module, mean, std)
     torch.testing.assert_close(module(*raw), before, rtol=1e-4, atol=1e-5)

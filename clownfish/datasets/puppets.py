@@ -7,11 +7,12 @@ which the windows of one interval lie, so that a random window of it has its mid
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,36 +25,35 @@ from clownfish.puppets import CLASSES, DEFAULT, IDLE, Interval, stream
 
 WINDOW = 16
 HALF = WINDOW // 2
+LONGEST_IDLE = 48
+"""Of an idle stretch, in frames: a minute of waiting teaches no more than a second of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Frames [first, end) of a stream, of which the kept ones lie in the file from `begin` on."""
+
+    first: int
+    end: int
+    label: str
+    """What the windows in it show; of a stream that is drawn whole, nothing."""
+    begin: int
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnStream:
-    """One stream: where its kept frames lie in the flat file, and what the frames show."""
+    """One stream, SPLIT/INDEX: what it shows, and what of it is drawn."""
 
     name: str
-    """SPLIT/INDEX"""
-    begin: int
-    """Its first kept frame in the file; every `every`-th frame is kept, frame 0 first."""
     frames: int
-    """All of them, kept or not."""
     intervals: tuple[Interval, ...]
+    stretches: tuple[Stretch, ...]
 
     def truth(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """(class, number of the context) of every frame, each (frames,)."""
         lengths = [interval.end - interval.start for interval in self.intervals]
         label = np.repeat([CLASSES.index(interval.label) for interval in self.intervals], lengths)
         return label, np.repeat(np.arange(len(self.intervals)), lengths)
-
-    def clips(self) -> list[Clip]:
-        """One clip for each interval: from half a window before it to half a window after it. Raises nothing: an
-        interval at an end of the stream loses the half that is not there."""
-        found = []
-        for interval in self.intervals:
-            first, end = max(interval.start - HALF, 0), min(interval.end + HALF, self.frames)
-            if end - first >= WINDOW:
-                name = f"{self.name.replace('/', '-')}-{first}-{end}"
-                found.append(Clip(Path(name), interval.label, int(self.name.partition("/")[2]), end - first))
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,73 +64,127 @@ class Drawn:
     streams: dict[str, DrawnStream]
     every: int
 
-    def of(self, one: DrawnStream) -> npt.NDArray[np.uint8]:
-        """The stream's kept frames, a view."""
-        return self.pixels[one.begin : one.begin + -(-one.frames // self.every)]
+    def whole(self, one: DrawnStream) -> npt.NDArray[np.uint8]:
+        """The kept frames of a stream that is drawn whole, a view."""
+        begin = one.stretches[0].begin
+        return self.pixels[begin : begin + -(-one.frames // self.every)]
 
-    def spans(self, clips: Sequence[Clip]) -> dict[str, tuple[int, int]]:
-        """Clip's name → [start, end) in `pixels`."""
-        found = {}
-        for clip in clips:
-            split, index, first, end = clip.path.name.split("-")
-            begin = self.streams[f"{split}/{index}"].begin
-            found[clip.path.name] = (begin + -(-int(first) // self.every), begin + int(end) // self.every)
-        return found
+    def clips(self, one: DrawnStream) -> tuple[list[Clip], dict[str, tuple[int, int]]]:
+        """(clips, clip's name → [start, end) in `pixels`), one for each interval of the stream that is drawn."""
+        clips, spans = [], {}
+        whole = len(one.stretches) == 1 and not one.stretches[0].label
+        for piece in _around(one) if whole else one.stretches:
+            name = f"{one.name.replace('/', '-')}-{piece.first}"
+            begin = one.stretches[0].begin + piece.first // self.every if whole else piece.begin
+            clips.append(Clip(Path(name), piece.label, int(one.name.partition("/")[2]), piece.end - piece.first))
+            spans[name] = (begin, begin + (piece.end - piece.first) // self.every)
+        return clips, spans
+
+
+def _around(one: DrawnStream) -> list[Stretch]:
+    """A stretch for each interval, from half a window before it to half a window after it; of long idling a part."""
+    found = []
+    for interval in one.intervals:
+        first, end = max(interval.start - HALF, 0), min(interval.end + HALF, one.frames)
+        if interval.label == IDLE:
+            middle = (first + end) // 2
+            first, end = max(first, middle - LONGEST_IDLE // 2), min(end, middle + LONGEST_IDLE // 2)
+        first += first % 2
+        if end - first >= WINDOW:
+            found.append(Stretch(first, end, interval.label, 0))
+    return found
 
 
 def draw_streams(
     folder: Path,
-    names: Sequence[str],
+    whole: Sequence[str],
+    parts: Sequence[str],
     size: tuple[int, int],
     every: int,
+    idle_share: float = 0.5,
     processes: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Drawn:
     """Open the file of these streams (SPLIT/INDEX each) at `size` = (width, height), drawing it first where that has
-    not been done; another list, size or difficulty is another file. Raises DatasetError for an unknown split."""
-    tag = f"puppets-{size[0]}x{size[1]}-every{every}"
-    index, data = folder / f"{tag}.json", folder / f"{tag}.u8"
-    key = {"names": list(names), "difficulty": repr(DEFAULT)}
-    if not index.exists() or json.loads(index.read_text(encoding="utf-8")) != key:
-        index.unlink(missing_ok=True)
-    streams, begin = {}, 0
-    for name in names:
-        split, _, number = name.partition("/")
-        whole = stream(split, int(number))
-        streams[name] = DrawnStream(name, begin, len(whole), whole.intervals)
-        begin += -(-len(whole) // every)
-    shape = (begin, size[1], size[0], 3)
+    not been done; another list, size or difficulty is another file.
+
+    Of those in `parts` only actions are drawn and so many idle stretches that they are `idle_share` of all. Raises
+    DatasetError for an unknown split.
+    """
+    key = repr((list(whole), list(parts), size, every, idle_share, DEFAULT, LONGEST_IDLE))
+    stem = f"puppets-{size[0]}x{size[1]}-every{every}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    index, data = folder / f"{stem}.json", folder / f"{stem}.u8"
     if not index.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        np.memmap(data, dtype=np.uint8, mode="w+", shape=shape).flush()
-        work = partial(_draw, data, shape, every)
-        if processes == 1:
-            for done, one in enumerate(streams.values()):
-                work(one)
-                progress(done + 1, len(streams))
-        else:
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(processes, context) as pool:
-                jobs = [pool.submit(work, one) for one in streams.values()]
-                for done, job in enumerate(as_completed(jobs)):
-                    job.result()
-                    progress(done + 1, len(streams))
-        index.write_text(json.dumps(key), encoding="utf-8")  # the index appears only when the data is whole
-    return Drawn(np.memmap(data, dtype=np.uint8, mode="r", shape=shape), streams, every)
+        _draw_all(data, index, _plan(whole, parts, every, idle_share), size, every, processes, progress)
+    streams = {}
+    for name, frames, intervals, stretches in json.loads(index.read_text(encoding="utf-8")):
+        streams[name] = DrawnStream(
+            name, frames, tuple(Interval(*each) for each in intervals), tuple(Stretch(*each) for each in stretches)
+        )
+    count = _kept(streams.values(), every)
+    return Drawn(np.memmap(data, np.uint8, "r", shape=(count, size[1], size[0], 3)), streams, every)
+
+
+def _plan(whole: Sequence[str], parts: Sequence[str], every: int, idle_share: float) -> list[DrawnStream]:
+    rng = np.random.default_rng(len(parts))
+    planned, begin = [], 0
+    for name in [*whole, *parts]:
+        split, _, number = name.partition("/")
+        drawn = stream(split, int(number))
+        one = DrawnStream(name, len(drawn), drawn.intervals, (Stretch(0, len(drawn), "", 0),))
+        if name in parts:
+            one = replace(one, stretches=tuple(_without_much_idle(_around(one), idle_share, rng)))
+        placed = []
+        for piece in one.stretches:
+            placed.append(replace(piece, begin=begin))
+            begin += -(-(piece.end - piece.first) // every)
+        planned.append(replace(one, stretches=tuple(placed)))
+    return planned
+
+
+def _without_much_idle(stretches: list[Stretch], share: float, rng: np.random.Generator) -> list[Stretch]:
+    """The same, of the idle ones only so many, drawn at random, that they are at most `share` of all."""
+    idle = [n for n, each in enumerate(stretches) if each.label == IDLE]
+    wanted = min(len(idle), round(share / (1 - share) * (len(stretches) - len(idle))))
+    dropped = set(idle) - set(rng.choice(idle, wanted, replace=False).tolist())
+    return [each for n, each in enumerate(stretches) if n not in dropped]
+
+
+def _kept(streams: Iterable[DrawnStream], every: int) -> int:
+    return sum(-(-(piece.end - piece.first) // every) for one in streams for piece in one.stretches)
+
+
+def _draw_all(
+    data: Path,
+    index: Path,
+    planned: list[DrawnStream],
+    size: tuple[int, int],
+    every: int,
+    processes: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    shape = (_kept(planned, every), size[1], size[0], 3)
+    np.memmap(data, np.uint8, "w+", shape=shape).flush()
+    work = partial(_draw, data, shape, every)
+    if processes == 1:
+        for done, one in enumerate(planned):
+            work(one)
+            progress(done + 1, len(planned))
+    else:
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+            for done, job in enumerate(as_completed([pool.submit(work, one) for one in planned])):
+                job.result()
+                progress(done + 1, len(planned))
+    text = json.dumps([[one.name, one.frames, one.intervals, [astuple(s) for s in one.stretches]] for one in planned])
+    index.write_text(text, encoding="utf-8")  # the index appears only when the data is whole
 
 
 def _draw(data: Path, shape: tuple[int, int, int, int], every: int, one: DrawnStream) -> None:
-    file = np.memmap(data, dtype=np.uint8, mode="r+", shape=shape)
+    file = np.memmap(data, np.uint8, "r+", shape=shape)
     split, _, number = one.name.partition("/")
-    whole = stream(split, int(number))
-    for n in range(0, one.frames, every):
-        frame = whole.frame(n)
-        file[one.begin + n // every] = cv2.resize(frame, (shape[2], shape[1]), interpolation=cv2.INTER_AREA)
-
-
-def without_much_idle(clips: Sequence[Clip], share: float, rng: np.random.Generator) -> list[Clip]:
-    """The clips, of the idle ones only so many, drawn at random, that they are at most `share` of all."""
-    idle = [clip for clip in clips if clip.label == IDLE]
-    rest = [clip for clip in clips if clip.label != IDLE]
-    wanted = min(len(idle), round(share / (1 - share) * len(rest)))
-    return rest + [idle[i] for i in sorted(rng.choice(len(idle), wanted, replace=False))]
+    drawn = stream(split, int(number))
+    for piece in one.stretches:
+        for place, n in enumerate(range(piece.first, piece.end, every)):
+            small = cv2.resize(drawn.frame(n), (shape[2], shape[1]), interpolation=cv2.INTER_AREA)
+            file[piece.begin + place] = small

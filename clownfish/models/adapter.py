@@ -48,6 +48,11 @@ def normalise(frames: Tensor, description: InputDescription, dtype: torch.dtype 
     return ((frames.to(torch.float32) - mean) * scale).to(dtype)
 
 
+def describe_feature(embedding: Tensor, logits: Tensor, description: ModelDescription) -> Tensor:
+    """What `Inference.feature` holds: the logits, or the embedding scaled to unit length, (batch, features)."""
+    return logits if description.feature == "logits" else nn.functional.normalize(embedding, dim=1)
+
+
 class TorchClassifier:
     """A `WindowModel` over a network that is already on its device, in its precision and in eval mode."""
 
@@ -71,5 +76,5 @@ class TorchClassifier:
             embedding = self._network.embed(x)
             logits = self._network.head(embedding).float()
             p = torch.softmax(logits / self.description.temperature, dim=1)
-            feature = logits if self.description.feature == "logits" else embedding.float()
+            feature = describe_feature(embedding.float(), logits, self.description)
             return Inference(p=p.cpu().numpy(), feature=feature.cpu().numpy())

@@ -58,7 +58,7 @@ class ModelDescription(_Strict):
     classes: tuple[str, ...] = Field(min_length=2)
     input: InputDescription
     feature: Feature
-    """What `Inference.feature` holds: logits before the temperature, or the pooled embedding."""
+    """What `Inference.feature` holds: logits before the temperature, or the pooled embedding scaled to unit length."""
     temperature: float = Field(gt=0)
     """p = softmax(logits / temperature)."""
 

@@ -31,8 +31,6 @@ from clownfish.training.sampling import plain, training_batches
 from clownfish.training.streams import joined_streams, see
 
 PROBE_BATCH = 128
-PROBE_WINDOWS = 4
-"""Per clip, spread evenly; embedding them is nearly all of a probe's work."""
 PROBE_LEARNING_RATE = 1e-3
 
 Say = Callable[[str], None]
@@ -120,14 +118,16 @@ def probe(
         for n, clip in enumerate(clips):
             frames = cache.clip(clip)
             latest = max(len(frames) - shape.frames, 0)
-            starts = np.unique(np.linspace(0, latest, PROBE_WINDOWS).round().astype(int))
+            starts = np.unique(np.linspace(0, latest, config.fit.probe_windows).round().astype(int))
             windows = torch.stack([plain(frames[first : first + shape.frames], shape) for first in starts])
             embeddings.append(network.embed(windows))
             labels += [classes.index(clip.label)] * len(starts)
             if n % 100 == 99:
                 say(f"probe: {n + 1} of {len(clips)} clips embedded")
     x, y = torch.cat(embeddings).clone(), torch.tensor(labels)
-    mean, std = x.mean(0), x.std(0) + 1e-3
+    mean, std = torch.zeros(x.shape[1]), torch.ones(x.shape[1])
+    if config.fit.probe_standardise:
+        mean, std = x.mean(0), x.std(0) + 1e-3
     x = (x - mean) / std
     network.train()
     last = _last(network)

@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 
 from clownfish.training.config import ClassifierConfig, SimiNetConfig, load_config
+from clownfish.training.puppets_cli import puppets_app
 
 train_app = typer.Typer(
     no_args_is_help=True,
     help="Train the model pair and SimiNet, each from one TOML file; runs resume where they stopped.",
 )
+train_app.add_typer(puppets_app, name="puppets")
 
 Config = Annotated[Path, typer.Option("--config", help="TOML file, see configs/train/.")]
 Threads = Annotated[int, typer.Option(min=1, help="torch threads.")]

@@ -52,6 +52,10 @@ class Fit(_Section):
 
     probe_epochs: int = Field(default=0, ge=0)
     probe_weight_decay: float = Field(default=0.01, ge=0)
+    probe_windows: int = Field(default=4, ge=1)
+    """Per clip, spread evenly; embedding them is nearly all of a probe's work."""
+    probe_standardise: bool = True
+    """Scale each dimension of the embedding to unit variance for the probe (folded back into the layer after it)."""
     epochs: int = Field(ge=0)
     windows_per_clip: int = Field(default=1, ge=1)
     batch: int = Field(default=32, ge=1)

@@ -15,8 +15,10 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import nn
+from torch.nn import functional as F
 
-from clownfish.datasets.puppets import Drawn, DrawnStream, draw_streams, without_much_idle
+from clownfish.datasets.base import Clip
+from clownfish.datasets.puppets import Drawn, DrawnStream, draw_streams
 from clownfish.models.adapter import Network
 from clownfish.models.description import InputDescription, ModelDescription
 from clownfish.models.load import build, channels_last
@@ -25,7 +27,6 @@ from clownfish.training.cache import FrameCache
 from clownfish.training.calibrate import (
     expected_calibration_error,
     fit_temperature,
-    negative_log_likelihood,
     softmax,
 )
 from clownfish.training.classifier import Trained, fit
@@ -36,8 +37,6 @@ from clownfish.training.streams import BATCH, STRIDE, SeenStream
 
 Say = Callable[[str], None]
 
-IDLE_OFFSETS = np.arange(-2.0, 4.01, 0.1)
-
 
 class PuppetsData(Data):
     """Which streams are drawn; `root` is not read."""
@@ -46,26 +45,27 @@ class PuppetsData(Data):
     root: Path = Path()
     validation_groups: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     """Numbers of the validation streams."""
-    train_streams: int = Field(default=48, ge=1)
+    train_streams: int = Field(default=200, ge=1)
     """Classifiers learn from train streams 0 to this."""
-    siminet_streams: tuple[int, ...] = tuple(range(60, 68))
+    siminet_streams: tuple[int, ...] = tuple(range(1000, 1012))
     """SimiNet learns from these train streams: the classifier's answers on its own would be too good."""
     idle_share: float = Field(default=0.35, gt=0, lt=1)
     """Of the training windows; in the streams two thirds are idle."""
     processes: int = Field(default=1, ge=1)
     """That draw, before training begins."""
 
-    @property
-    def names(self) -> list[str]:
-        train = [*range(self.train_streams), *self.siminet_streams]
-        return [f"train/{i}" for i in train] + [f"validation/{i}" for i in self.validation_groups]
-
     def draw(self, every: int, say: Say) -> Drawn:
-        """All of these streams, drawn where that has not been done."""
+        """Validation and SimiNet's streams whole, of the others the stretches to learn from; where that has not been
+        done."""
+        whole = [f"train/{i}" for i in self.siminet_streams] + [f"validation/{i}" for i in self.validation_groups]
+        parts = [f"train/{i}" for i in range(self.train_streams)]
+
+        def progress(done: int, total: int) -> None:
+            if done % 20 == 0 or done == total:
+                say(f"drawn {done} of {total} streams")
+
         size = (self.cache_width, self.cache_height)
-        return draw_streams(
-            self.cache, self.names, size, every, self.processes, lambda done, total: say(f"drawn {done} of {total}")
-        )
+        return draw_streams(self.cache, whole, parts, size, every, self.idle_share, self.processes, progress)
 
 
 class PuppetsConfig(ClassifierConfig):
@@ -84,11 +84,10 @@ def train_puppets(config: PuppetsConfig, say: Say = print) -> Trained:
     """
     torch.manual_seed(config.seed)
     drawn = config.data.draw(config.input.frame_step, say)
-    train = [clip for i in range(config.data.train_streams) for clip in drawn.streams[f"train/{i}"].clips()]
-    train = without_much_idle(train, config.data.idle_share, np.random.default_rng(config.seed))
-    validation = [clip for one in validation_streams(config, drawn) for clip in one.clips()]
-    balanced = without_much_idle(validation, 1 / len(CLASSES), np.random.default_rng(config.seed))
-    say(f"{len(train)} training clips, {len(balanced)} validation clips")
+    train, spans = _clips(drawn, [f"train/{i}" for i in range(config.data.train_streams)])
+    validation, more = _clips(drawn, [f"validation/{i}" for i in config.data.validation_groups])
+    balanced = [clip for clip in validation if clip.label != IDLE]
+    say(f"{len(train)} training clips, {len(balanced)} validation clips, none of them idle")
     description = ModelDescription(
         name=config.name,
         architecture=config.architecture,
@@ -99,10 +98,20 @@ def train_puppets(config: PuppetsConfig, say: Say = print) -> Trained:
         temperature=1.0,
     )
     network = channels_last(build(description))
-    cache = FrameCache(drawn.pixels, drawn.spans(train + balanced), drawn.every)
+    cache = FrameCache(drawn.pixels, spans | more, drawn.every)
     with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
         fit(network, cache, train, balanced, CLASSES, config, say)
     return calibrate_and_export(config, network, description, drawn, say)
+
+
+def _clips(drawn: Drawn, names: list[str]) -> tuple[list[Clip], dict[str, tuple[int, int]]]:
+    clips: list[Clip] = []
+    spans: dict[str, tuple[int, int]] = {}
+    for name in names:
+        some, where = drawn.clips(drawn.streams[name])
+        clips += some
+        spans |= where
+    return clips, spans
 
 
 def validation_streams(config: PuppetsConfig, drawn: Drawn) -> list[DrawnStream]:
@@ -145,23 +154,30 @@ def _share(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], whic
 
 
 def fit_idle_offset(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> float:
-    """What to add to idle's logit so that it knows how often people idle: least negative log-likelihood, each offset
-    with its own temperature. Training shows idle more rarely than streams do, which shifts the log-prior (Saerens,
-    Latinne, Decaestecker, Neural Computation 2002)."""
+    """What to add to idle's logit so that it knows how often people idle: least negative log-likelihood, together with
+    a temperature. Training shows idle more rarely than streams do, which shifts the log-prior (Saerens, Latinne,
+    Decaestecker, Neural Computation 2002)."""
+    x, y = torch.from_numpy(logits).double(), torch.from_numpy(labels)
+    idle = torch.zeros(x.shape[1], dtype=torch.float64)
+    idle[CLASSES.index(IDLE)] = 1
+    offset, log_scale = (torch.zeros((), dtype=torch.float64, requires_grad=True) for _ in range(2))
+    optimizer = torch.optim.LBFGS([offset, log_scale], max_iter=100, line_search_fn="strong_wolfe")
 
-    def cost(offset: float) -> float:
-        shifted = logits.copy()
-        shifted[:, CLASSES.index(IDLE)] += offset
-        return negative_log_likelihood(shifted, labels, fit_temperature(shifted, labels))
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy((x + offset * idle) * log_scale.exp(), y)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
 
-    return float(min(IDLE_OFFSETS, key=cost))
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return float(offset.detach())
 
 
 def see_drawn(network: Network, drawn: Drawn, one: DrawnStream, shape: InputDescription) -> SeenStream:
     """Run the network (as it is: in eval mode) over all windows of a drawn stream."""
     label, context = one.truth()
     starts = np.arange(0, one.frames - shape.window_size + 1, STRIDE)
-    x = plain(drawn.of(one), shape)
+    x = plain(drawn.whole(one), shape)
     parts = []
     with torch.inference_mode():
         for begin in range(0, len(starts), BATCH):

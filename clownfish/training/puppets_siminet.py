@@ -17,7 +17,7 @@ from clownfish.training.config import SimiNetConfig
 from clownfish.training.export import export
 from clownfish.training.measure import auc, cosine
 from clownfish.training.puppets import PuppetsData, Say, see_drawn
-from clownfish.training.siminet import Pairs, TrainedSimiNet, fit
+from clownfish.training.siminet import Pairs, TrainedSimiNet, fit, fit_platt, fold_platt
 from clownfish.zoo import locate
 
 
@@ -43,6 +43,7 @@ def train_puppets_siminet(config: PuppetsSimiNetConfig, say: Say = print) -> Tra
     share = 1 - train.same.mean()
     say(f"{len(train.same)} training pairs, {share:.3f} of them transitions; {len(validation.same)} validation pairs")
     module, best = fit(config, train, validation, say)
+    fold_platt(module, *fit_platt(module, validation))
     siminet = SimiNetDescription(
         name=config.name,
         classifier=description.name,

@@ -19,7 +19,7 @@ from clownfish.datasets import DATASETS
 from clownfish.datasets.base import Clip, split_by_group
 from clownfish.datasets.joined import join
 from clownfish.errors import ModelError
-from clownfish.models.adapter import Network
+from clownfish.models.adapter import Network, describe_feature
 from clownfish.models.description import ModelDescription, SimiNetDescription, read_description
 from clownfish.models.load import build, load_weights
 from clownfish.models.siminet import SimiNetModule
@@ -127,9 +127,9 @@ def collect(
         lengths = {"shortest": config.shortest, "longest": config.longest} if training else {}
         for stream in join(usable, rng, **lengths):
             seen = see(network, cache, stream, description.classes, description.input)
-            feature = seen.logits if description.feature == "logits" else seen.embedding
-            previous.append(feature[:-1])
-            current.append(feature[1:])
+            feature = describe_feature(torch.from_numpy(seen.embedding), torch.from_numpy(seen.logits), description)
+            previous.append(feature[:-1].numpy())
+            current.append(feature[1:].numpy())
             same.append(seen.context[1:] == seen.context[:-1])
         say(f"pairs: round {n + 1} of {'training' if training else 'validation'} streams seen")
     return Pairs(np.concatenate(previous), np.concatenate(current), np.concatenate(same))
@@ -138,7 +138,7 @@ def collect(
 def fit(config: SimiNetConfig, train: Pairs, validation: Pairs, say: Say) -> tuple[SimiNetModule, float]:
     """(SimiNet with the standardisation of its input folded in, its validation AUC)."""
     size = train.previous.shape[1]
-    mean, std = train.previous.mean(0), train.previous.std(0) + 1e-6
+    mean, std = train.previous.mean(0), np.float32(train.previous.std(0).mean() + 1e-6)
     a, b, c, d = (
         torch.from_numpy((x - mean) / std)
         for x in (train.previous, train.current, validation.previous, validation.current)
@@ -147,6 +147,7 @@ def fit(config: SimiNetConfig, train: Pairs, validation: Pairs, say: Say) -> tup
     steady = float(same.mean())
     weight = torch.where(same > 0, (1 - config.transition_share) / steady, config.transition_share / (1 - steady))
     module = SimiNetModule(size, config.hidden)
+    begin_with_differences(module)
     optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     generator = torch.Generator().manual_seed(config.seed)
     best, kept = -1.0, module.state_dict()
@@ -155,8 +156,9 @@ def fit(config: SimiNetConfig, train: Pairs, validation: Pairs, say: Say) -> tup
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * (1 - epoch / config.epochs)
         for part in torch.split(torch.randperm(len(same), generator=generator), config.batch):
+            x, y = (a[part], b[part]) if torch.rand(1, generator=generator) < 0.5 else (b[part], a[part])
             noise = [config.noise * torch.randn(len(part), size, generator=generator) for _ in range(2)]
-            logit = module.logit(a[part] + noise[0], b[part] + noise[1])
+            logit = module.logit(x + noise[0], y + noise[1])
             loss = (F.binary_cross_entropy_with_logits(logit, same[part], reduction="none") * weight[part]).mean()
             if not torch.isfinite(loss):
                 raise ModelError(f"SimiNet's loss is {loss.item()} in epoch {epoch}: lower learning_rate")
@@ -174,7 +176,8 @@ def fit(config: SimiNetConfig, train: Pairs, validation: Pairs, say: Say) -> tup
 
 
 def fit_platt(module: SimiNetModule, pairs: Pairs) -> tuple[float, float]:
-    """(scale, shift) of the logit that make ρ a probability on `pairs`: least BCE at their share of transitions (Platt).
+    """(scale, shift) of the logit that make ρ a probability on `pairs`: least BCE at their share of transitions
+    (Platt scaling).
 
     Training shows far more transitions than a stream has, which biases ρ low, and α = ρ is taken to the power of all
     windows since the last anchor: a median of 0.75 where contexts last forgets the cloud's answer within three windows.
@@ -206,9 +209,20 @@ def fold_platt(module: SimiNetModule, scale: float, shift: float) -> None:
         module.fc3.bias.mul_(scale).add_(shift)
 
 
-def fold_standardisation(module: SimiNetModule, mean: Array, std: Array) -> None:
-    """Change the first layer so that it takes raw features x where it was trained on (x − mean) / std."""
-    both_mean, both_std = (torch.from_numpy(np.concatenate([v, v])) for v in (mean, std))
+def begin_with_differences(module: SimiNetModule) -> None:
+    """Start the first layer's units on u · previous − u · current, from which training departs as far as it pays.
+
+    From random weights the network learns the training clips by heart instead of comparing: on unseen clips of ucf9 the
+    area under the ROC curve was 0.88 so and 0.93 with this start (logits); 0.97 with embeddings of unit length.
+    """
     with torch.no_grad():
-        module.fc1.weight.div_(both_std)
+        half = module.fc1.in_features // 2
+        module.fc1.weight[:, half:] = -module.fc1.weight[:, :half]
+
+
+def fold_standardisation(module: SimiNetModule, mean: Array, std: np.float32) -> None:
+    """Change the first layer so that it takes raw features x where it was trained on (x − mean) / std."""
+    both_mean = torch.from_numpy(np.concatenate([mean, mean]))
+    with torch.no_grad():
+        module.fc1.weight.div_(float(std))
         module.fc1.bias.sub_(module.fc1.weight @ both_mean)

@@ -95,9 +95,9 @@ async def test_a_graph_that_cannot_start_says_which_process_and_why(
         held.close()
 
 
-async def test_a_run_folder_that_others_may_enter_is_refused(fresh: Path, material: Material) -> None:
+def test_a_run_folder_that_others_may_enter_is_refused(fresh: Path, material: Material) -> None:
     fresh.chmod(0o755)
-    with pytest.raises(ConfigError, match="mode 755; expected user .* mode 700"):
+    with pytest.raises(ConfigError, match=r"mode 755; expected user .* mode 700"):
         Graph(edge_tree(fresh, material, None))
 
 

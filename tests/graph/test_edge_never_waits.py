@@ -67,8 +67,10 @@ async def absent(edge: Graph, material: Material, folder: Path) -> AsyncIterator
 @asynccontextmanager
 async def refused(edge: Graph, material: Material, folder: Path) -> AsyncIterator[None]:
     refused = edge.counter("uplink", "refused")
-    async with a_cloud(material.other, folder):
+    async with a_cloud(material.other, folder) as cloud:
         await until(lambda: edge.counter("uplink", "refused") > refused, "the router refuses the edge")
+        await until(lambda: "lacks 'wave' and adds 'jump'" in edge.text("uplink"), "the uplink says why")
+        assert "lacks 'wave' and adds 'jump'" in cloud.log("router")
         yield
 
 

@@ -1,4 +1,4 @@
-"""The command `clownfish up`: the first Ctrl-C drains, the second stops at once, and nothing outlives its supervisor."""
+"""The command `clownfish up`: the first Ctrl-C drains, the second stops at once, nothing outlives its supervisor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.graph import harness
-from tests.graph.harness import PATIENCE_S, Material, alive, assert_in_order, edge_tree, until
+from tests.graph.harness import PATIENCE_S, Graph, Material, alive, assert_in_order, edge_tree, until
 
 
 class Command:
@@ -101,6 +101,20 @@ async def test_the_first_ctrl_c_drains_the_graph_and_the_exit_status_is_0(
         newest = max(answer["t"] for answer in answers)
         assert {a["t"] for a in answers if a["final"]} == {a["t"] for a in answers} == set(range(newest + 1))
         await until(lambda: not command.survivors(), "no process is left")
+
+
+@pytest.mark.parametrize("answers", [1, 9])
+async def test_a_drain_answers_and_closes_every_window_that_was_formed(
+    answers: int, material: Material, run_dir: Path
+) -> None:
+    """Also one that begins before anybody has told of the stream."""
+    async with Graph(edge_tree(run_dir / f"drained-{answers}", material, None)) as graph:
+        await graph.answers(answers)
+        await graph.stop(drain=True)
+        live = {result["t"] for result in graph.live()}
+        assert {result["t"] for result in graph.results() if result["final"]} == live
+        formed = graph.counter("window", "windows") + graph.counter("window", "incomplete")
+        assert len(live) + graph.counter("fusion", "windows_missing") == formed
 
 
 async def test_the_second_ctrl_c_stops_at_once(up: Up, material: Material, run_dir: Path) -> None:

@@ -103,7 +103,7 @@ async def test_an_answer_reaches_fusion_once(run_dir: Path, local_only: Material
         await it.windows.put(End("cam", 7, 16, "end"))
         messages = await it.fused.count(2)
         assert [type(message) for message in messages] == [RemoteResult, End]
-        await until(lambda: it.process.counters.get("received{socket=\"control\"}") == 4, "all are read", 20)
+        await until(lambda: it.process.counters.get('received{socket="control"}') == 4, "all are read", 20)
         it.process.publish()
         ignored = {n: c for n, c in it.process.counters.as_dict().items() if n.startswith("ignored") and c}
         assert ignored == {'ignored{reason="duplicate"}': 1, 'ignored{reason="unknown"}': 1}

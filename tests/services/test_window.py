@@ -1,0 +1,35 @@
+"""window, with the test as capture before it and as local behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from clownfish.messages import End, Frame, Window
+from tests.graph.harness import Material, edge_tree
+from tests.services.harness import Collector, neighbour, serving
+
+
+def frame(n: int, epoch: int = 1) -> Frame:
+    return Frame("cam", epoch, n, n, False, np.zeros((32, 32, 3), np.uint8))
+
+
+async def test_the_end_of_an_epoch_that_capture_could_not_say_goes_before_the_next_epoch(
+    run_dir: Path, local_only: Material
+) -> None:
+    """A killed capture: what is lost of its last windows is counted downstream, which needs to know where they end."""
+    async with neighbour() as bus, serving("window", edge_tree(run_dir, local_only, None)) as process:
+        came = Collector(bus.inbox(process.config.ipc("local"), "local", (Window, End)))
+        frames = bus.outbox(process.config.ipc("window"), "window")
+        for n in range(22):
+            await frames.put(frame(n))
+        for n in range(16):
+            await frames.put(frame(n, epoch=2))
+        await frames.put(frame(22, epoch=1))  # was on its way
+        await frames.put(End("cam", 2, 16, "end of the source"))
+        messages = await came.count(5)
+        assert [(type(m), m.epoch) for m in messages] == [(Window, 1), (Window, 1), (End, 1), (Window, 2), (End, 2)]
+        assert messages[2] == End("cam", 1, 22, "capture restarted")
+        assert process.counters.get("old_epoch") == 1
+        came.close()

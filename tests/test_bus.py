@@ -1,0 +1,218 @@
+"""Real sockets in one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from clownfish.bus import Bus, Dealer, Inbox, fresh_routing_id, is_exposed
+from clownfish.errors import ConfigError
+from clownfish.messages import End, Frame
+from clownfish.protocol import Ping, Pulse
+from tests.graph import harness
+from tests.graph.harness import free_ports, until
+
+
+class Counted(Bus):
+    """A bus whose counts can be looked at."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        super().__init__(lambda name: self.counts.update([name]))
+
+
+@pytest_asyncio.fixture
+async def bus() -> AsyncIterator[Counted]:
+    it = Counted()
+    yield it
+    it.close(0)
+
+
+@pytest.fixture
+def at() -> Iterator[str]:
+    path = harness.folder()
+    yield f"ipc://{path}/socket.ipc"
+    harness.remove(path)
+
+
+def end(n: int) -> End:
+    return End("cam", 1, n, "x")
+
+
+async def take(inbox: Inbox | Dealer, count: int) -> list[object]:
+    came: list[object] = []
+
+    async def read() -> None:
+        async for message in inbox:
+            came.append(message)
+            if len(came) == count:
+                return
+
+    await asyncio.wait_for(read(), 20)
+    return came
+
+
+async def test_messages_arrive_whole_and_in_order(bus: Counted, at: str) -> None:
+    inbox, outbox = bus.inbox(at, "in", (End,)), bus.outbox(at, "out")
+    for n in range(50):
+        await outbox.put(end(n))
+    assert await take(inbox, 50) == [end(n) for n in range(50)]
+    assert bus.counts == {'sent{socket="out"}': 50, 'received{socket="in"}': 50}
+
+
+async def test_large_messages_arrive_without_a_copy(bus: Counted, at: str) -> None:
+    inbox, outbox = bus.inbox(at, "in", (Frame,), large=True), bus.outbox(at, "out", large=True)
+    pixels = np.arange(128 * 172 * 3, dtype=np.uint8).reshape(128, 172, 3)
+    await outbox.put(Frame("cam", 1, 0, 0, True, pixels))
+    [frame] = await take(inbox, 1)
+    assert isinstance(frame, Frame)
+    assert np.array_equal(frame.pixels, pixels)
+
+
+async def test_a_sender_without_a_receiver_drops_and_counts_when_its_queue_is_full(bus: Counted, at: str) -> None:
+    outbox = bus.outbox(at, "out", hwm=3)
+    assert [outbox.try_send(end(n)) for n in range(5)] == [True, True, True, False, False]
+    assert bus.counts['dropped{socket="out",reason="full"}'] == 2
+    assert await take(bus.inbox(at, "in", (End,)), 3) == [end(0), end(1), end(2)]
+
+
+async def test_a_sender_that_insists_gives_up_in_the_end(bus: Counted, at: str) -> None:
+    outbox = bus.outbox(at, "out", hwm=1)
+    assert await outbox.insist(end(0))
+    assert not await outbox.insist(end(1), patience_s=0.01)
+    assert bus.counts['dropped{socket="out",reason="full"}'] == 1
+
+
+async def test_a_live_message_is_dropped_where_another_waits(bus: Counted, at: str) -> None:
+    outbox = bus.outbox(at, "out", hwm=1)
+    await outbox.deliver(end(0), live=True)
+    await outbox.deliver(end(1), live=True)
+    waiting = asyncio.ensure_future(outbox.deliver(end(2), live=False))
+    await asyncio.sleep(0)
+    assert not outbox.try_send(end(3)), "a message overtook one that waits"
+    assert await take(bus.inbox(at, "in", (End,)), 2) == [end(0), end(2)]
+    await waiting
+
+
+async def test_a_receiver_that_comes_back_hears_its_sender_again(bus: Counted, at: str) -> None:
+    outbox, first = bus.outbox(at, "out"), Counted()
+    await outbox.put(end(0))
+    assert await take(first.inbox(at, "in", (End,)), 1) == [end(0)]
+    first.close(0)
+    second = Counted()
+    await outbox.put(end(1))
+    await outbox.put(end(2))
+    assert (await take(second.inbox(at, "in", (End,)), 1))[0] in (end(1), end(2))  # one may be lost with the first
+    second.close(0)
+
+
+async def test_what_is_not_expected_on_a_socket_is_counted_and_dropped(bus: Counted, at: str) -> None:
+    inbox, outbox = bus.inbox(at, "in", (End,)), bus.outbox(at, "out")
+    await outbox.put(Ping(1))
+    await outbox.put(end(0))
+    assert await take(inbox, 1) == [end(0)]
+    assert bus.counts['malformed{socket="in"}'] == 1
+
+
+async def test_a_router_answers_the_peer_that_asked(bus: Counted, at: str) -> None:
+    router = bus.router(at, "router", (Ping,), max_bytes=1000, insecure=False)
+    dealers = [bus.dealer(at, "dealer", (Pulse,), routing_id=fresh_routing_id()) for _ in range(2)]
+    for n, dealer in enumerate(dealers):
+        await dealer.put(Ping(n))
+    peers = {}
+    async for peer, message in router:
+        peers[message.sequence] = peer
+        if len(peers) == 2:
+            break
+    assert router.try_send(peers[1], Pulse(1))
+    assert await take(dealers[1], 1) == [Pulse(1)]
+
+
+async def test_a_router_counts_what_it_cannot_route(bus: Counted, at: str) -> None:
+    router = bus.router(at, "router", (Ping,), max_bytes=1000, insecure=False)
+    assert not router.try_send(b"nobody", Pulse(1))
+    assert bus.counts['dropped{socket="router",reason="unroutable"}'] == 1
+
+
+async def test_a_dealer_keeps_nothing_for_a_router_that_is_away(bus: Counted, at: str) -> None:
+    dealer = bus.dealer(at, "dealer", (Pulse,), routing_id=fresh_routing_id())
+    assert not dealer.try_send(Ping(0))
+    waiting = asyncio.ensure_future(dealer.put(Ping(1)))
+    router = bus.router(at, "router", (Ping,), max_bytes=1000, insecure=False)
+    async for _, message in router:
+        assert message == Ping(1)
+        break
+    await asyncio.wait_for(waiting, 20)
+
+
+async def test_a_port_that_is_taken_is_said(bus: Counted) -> None:
+    endpoint = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    bus.inbox(endpoint, "in", (End,))
+    with pytest.raises(ConfigError, match=f"cannot listen on {endpoint}: is taken"):
+        bus.inbox(endpoint, "in", (End,))
+
+
+async def test_a_folder_that_is_not_there_is_said(bus: Counted) -> None:
+    with pytest.raises(ConfigError, match="cannot listen on ipc:///nowhere/x"):
+        bus.inbox("ipc:///nowhere/x", "in", (End,))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "exposed"),
+    [
+        ("tcp://127.0.0.1:1", False),
+        ("tcp://localhost:1", False),
+        ("tcp://[::1]:1", False),
+        ("ipc:///x", False),
+        ("tcp://0.0.0.0:1", True),
+        ("tcp://*:1", True),
+        ("tcp://10.0.0.1:1", True),
+        ("tcp://[::]:1", True),
+        ("tcp://localhost.example.org:1", True),
+        ("tcp://127.example.org:1", True),
+    ],
+)
+async def test_a_router_listens_beyond_its_host_only_when_told_to(bus: Counted, endpoint: str, exposed: bool) -> None:
+    assert is_exposed(endpoint) == exposed
+    if exposed:
+        with pytest.raises(ConfigError, match="without authentication"):
+            bus.router(endpoint, "router", (Ping,), max_bytes=1000, insecure=False)
+
+
+async def test_a_bound_socket_still_reads_after_its_housekeeping(bus: Counted, at: str) -> None:
+    """Reading EVENTS each second must not take the wake-up from a reader that waits."""
+    inbox, outbox = bus.inbox(at, "in", (End,)), bus.outbox(at, "out")
+    came: list[object] = []
+
+    async def read() -> None:
+        async for message in inbox:
+            came.append(message)
+
+    reader = asyncio.ensure_future(read())
+    begin = asyncio.get_running_loop().time()
+    n = 0
+    while asyncio.get_running_loop().time() < begin + 2.2:  # two housekeepings
+        await outbox.put(end(n))
+        n += 1
+        await until(lambda n=n: len(came) == n, f"message {n}", 20)  # type: ignore[misc]
+    reader.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await reader
+
+
+def test_routing_ids_are_random_and_not_zero_mqs_own() -> None:
+    ids = {fresh_routing_id() for _ in range(100)}
+    assert len(ids) == 100
+    assert all(each[0] != 0 and len(each) == 16 for each in ids)
+
+
+@pytest.fixture(autouse=True)
+def _short(at: str) -> None:
+    assert len(Path(at.removeprefix("ipc://")).as_posix()) < 100

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clownfish.edges import Edges, Forget, Submit, Tell
+from clownfish.messages import WindowKey
+from clownfish.protocol import Again, Answer, Credit, Dropped, FrameData, Hello, Missing, Refused, WindowRequest
+
+CLASSES = ("bow", "wave")
+P = np.array([0.5, 0.5], np.float32)
+E = b"edge-1"
+
+
+def edges(**options: int) -> Edges:
+    """Refuses whoever has other classes than CLASSES."""
+    chosen = {"windows_per_edge": 2, "bytes_per_edge": 1000, "lease_ms": 3000, "cache_bytes": 100_000, **options}
+    return Edges(lambda classes: None if classes == CLASSES else f"nobody has {classes}", **chosen)
+
+
+def opened(**options: int) -> Edges:
+    it = edges(**options)
+    it.hello(E, Hello("box", CLASSES), 0.0)
+    return it
+
+
+def frame(n: int, size_bytes: int = 10) -> FrameData:
+    return FrameData("cam", 1, n, "jpeg", 32, 32, bytes(size_bytes))
+
+
+def request(t: int, frames: tuple[int, ...], deadline_ms: int = 1000) -> WindowRequest:
+    return WindowRequest("cam", 1, t, frames, deadline_ms)
+
+
+def key(t: int) -> WindowKey:
+    return WindowKey("cam", 1, t)
+
+
+def answer(t: int) -> Answer:
+    return Answer("cam", 1, t, P, "large", 1.0)
+
+
+def test_a_hello_is_answered_with_credit() -> None:
+    assert edges().hello(E, Hello("box", CLASSES), 0.0) == [Tell(E, Credit(2, 1000, 3000))]
+
+
+def test_an_edge_whose_classes_nobody_has_is_refused_in_words_until_somebody_has() -> None:
+    served: set[tuple[str, ...]] = set()
+    it = Edges(
+        lambda classes: None if classes in served else "nobody has 'wave'",
+        windows_per_edge=1,
+        bytes_per_edge=1,
+        lease_ms=1,
+        cache_bytes=1,
+    )
+    refused = [Tell(E, Refused("nobody has 'wave'"))]
+    assert it.hello(E, Hello("box", CLASSES), 0.0) == refused
+    assert it.ping(E, 1.0) == refused
+    served.add(CLASSES)
+    assert it.regrant() == [Tell(E, Credit(1, 1, 1))]
+
+
+def test_an_edge_that_is_not_known_is_asked_to_say_hello() -> None:
+    [told] = edges().ping(E, 0.0)
+    assert isinstance(told, Tell)
+    assert isinstance(told.message, Again)
+
+
+def test_what_an_unknown_edge_sends_is_counted_and_ignored() -> None:
+    it = edges()
+    it.frame(E, frame(0))
+    assert it.request(E, request(0, (0,)), 0.0) == []
+    assert (it.counts["frames_without_session"], it.counts["requests_without_session"]) == (1, 1)
+    assert it.cache.size_bytes == 0
+
+
+def test_one_edge_more_than_there_is_room_for_is_turned_away_in_words() -> None:
+    it = edges(capacity=1)
+    it.hello(b"first", Hello("box", CLASSES), 0.0)
+    assert it.hello(E, Hello("box", CLASSES), 0.0) == [Tell(E, Refused("this router serves 1 edges already"))]
+    assert len(it) == 1
+
+
+def test_a_window_whose_frames_are_here_is_submitted_in_their_order() -> None:
+    it = opened()
+    for n in (2, 0, 1):
+        it.frame(E, frame(n))
+    [submit] = it.request(E, request(0, (0, 1, 2)), 5.0)
+    assert isinstance(submit, Submit)
+    assert (submit.key, submit.classes, submit.deadline) == (key(0), CLASSES, 6.0)
+    assert [each.n for each in submit.frames] == [0, 1, 2]
+
+
+def test_missing_frames_are_asked_for_and_the_second_request_is_submitted() -> None:
+    it = opened()
+    it.frame(E, frame(0))
+    assert it.request(E, request(0, (0, 1)), 0.0) == [Tell(E, Missing("cam", 1, 0, (1,)))]
+    it.frame(E, frame(1))
+    [submit] = it.request(E, request(0, (0, 1)), 0.5)
+    assert isinstance(submit, Submit)
+    assert it.request(E, request(0, (0, 1)), 0.6) == []
+    assert it.counts["requests_repeated"] == 1
+
+
+def test_a_window_whose_frames_do_not_come_in_time_is_dropped_and_gives_its_credit_back() -> None:
+    it = opened()
+    it.request(E, request(0, (0, 1)), 0.0)
+    assert it.next_timer() == 1.0
+    assert it.timer(0.9) == []
+    assert it.timer(1.0) == [Tell(E, Dropped("cam", 1, 0, "incomplete")), Tell(E, Credit(3, 1000, 3000))]
+
+
+def test_an_answer_goes_home_and_gives_credit_back() -> None:
+    it = opened()
+    it.frame(E, frame(0, 30))
+    it.request(E, request(0, (0,)), 0.0)
+    assert it.finished(E, answer(0)) == [Tell(E, answer(0)), Tell(E, Credit(3, 1030, 3000))]
+
+
+def test_a_window_beyond_the_credit_is_dropped_and_not_submitted() -> None:
+    it = opened()
+    it.frame(E, frame(0))
+    for t in (0, 1):
+        assert isinstance(it.request(E, request(t, (0,)), 0.0)[0], Submit)
+    told, _ = it.request(E, request(2, (0,)), 0.0)
+    assert told == Tell(E, Dropped("cam", 1, 2, "overdrawn"))
+    assert it.counts["overdrawn"] == 1
+
+
+def test_a_deadline_from_the_wire_is_never_longer_than_an_hour() -> None:
+    """A worker could not read a Job with the largest number that a request may hold."""
+    it = opened()
+    it.frame(E, frame(0))
+    [submit] = it.request(E, request(0, (0,), 2**63 - 1), 10.0)
+    assert isinstance(submit, Submit)
+    assert submit.deadline == 3610.0
+
+
+def test_a_silent_session_ends_and_takes_its_frames_along() -> None:
+    it = opened(session_s=10)
+    it.frame(E, frame(0))
+    it.ping(E, 4.0)
+    assert it.next_timer() == 14.0
+    assert it.timer(13.9) == []
+    assert it.timer(14.0) == [Forget(E, "box")]
+    assert (len(it), it.cache.size_bytes, it.next_timer()) == (0, 0, None)
+
+
+def test_a_second_hello_forgets_the_first_session() -> None:
+    it = opened()
+    it.frame(E, frame(0))
+    it.request(E, request(0, (0,)), 0.0)
+    assert it.hello(E, Hello("box", CLASSES), 1.0) == [Forget(E, "box"), Tell(E, Credit(2, 1000, 3000))]
+    assert it.cache.size_bytes == 0
+    assert it.finished(E, answer(0)) == [Tell(E, answer(0)), Tell(E, Credit(2, 1000, 3000))]
+
+
+def test_what_becomes_of_a_window_of_an_edge_that_is_gone_is_told_to_nobody() -> None:
+    assert edges().finished(E, answer(0)) == []
+
+
+def test_the_class_lists_of_all_edges_are_known() -> None:
+    it = opened()
+    it.hello(b"other", Hello("box2", ("x",)), 0.0)
+    assert it.classes_wanted() == {CLASSES, ("x",)}
+    assert (it.name(E), it.name(b"none")) == ("box", "?")
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("frame"), st.integers(0, 12)),
+        st.tuples(st.just("request"), st.integers(0, 8)),
+        st.tuples(st.just("finish"), st.integers(0, 8)),
+        st.tuples(st.just("wait"), st.integers(1, 15)),
+        st.tuples(st.just("hello"), st.just(0)),
+        st.tuples(st.just("ping"), st.just(0)),
+    ),
+    max_size=80,
+)
+
+
+@settings(max_examples=200)
+@given(steps)
+def test_a_window_is_submitted_once_and_totals_never_fall_in_a_session(todo: list[tuple[str, int]]) -> None:
+    it, now = opened(cache_bytes=8 * 522), 0.0
+    totals, submitted, over = (0, 0), set[int](), set[int]()
+    for what, number in todo:
+        out: list[object] = []
+        if what == "frame":
+            it.frame(E, frame(number))
+        elif what == "request":
+            out += it.request(E, request(number, tuple(range(number, number + 3))), now)
+        elif what == "finish" and number in submitted:
+            out += it.finished(E, answer(number))
+            over.add(number)
+        elif what == "wait":
+            now += number
+            out += it.timer(now)
+        elif what == "hello":
+            out += it.hello(E, Hello("box", CLASSES), now)
+        elif what == "ping":
+            out += it.ping(E, now)
+        for each in out:
+            if isinstance(each, Forget):
+                totals, submitted, over = (0, 0), set(), set()
+            elif isinstance(each, Submit):
+                assert each.key.t not in submitted
+                submitted.add(each.key.t)
+            elif isinstance(each, Tell) and isinstance(each.message, Credit):
+                granted = (each.message.windows_total, each.message.bytes_total)
+                assert granted[0] >= totals[0]
+                assert granted[1] >= totals[1]
+                totals = granted
+        assert len(submitted - over) <= 2
+        due = it.next_timer()
+        assert due is None or due >= 0
+        if due is not None:
+            it_is_due = it.timer(due) if due <= now else []
+            assert all(isinstance(each, Tell | Forget) for each in it_is_due)
+            if any(isinstance(each, Forget) for each in it_is_due):
+                totals, submitted, over = (0, 0), set(), set()
+
+
+@pytest.mark.parametrize("size_bytes", [0, 10])
+def test_a_stream_of_frames_without_requests_stays_bounded(size_bytes: int) -> None:
+    it = opened(cache_bytes=100_000)
+    for n in range(2000):
+        it.frame(E, FrameData(f"s{n}", 1, 0, "jpeg", 32, 32, bytes(size_bytes)))
+    assert it.cache.size_bytes <= 100_000
+    assert len(it._sessions[E].new_bytes) <= 256
+    assert len(it.cache._streams) <= 200

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from clownfish.bus import Bus
+from clownfish.config import validate
+from clownfish.errors import ConfigError
+from clownfish.messages import Status
+from clownfish.metrics import BUFFER_BYTES
+from clownfish.process import STATUS_SOCKET, Process, every, private_folder
+from clownfish.settings import Config
+from tests.graph import harness
+from tests.graph.harness import until
+
+
+@pytest.fixture
+def run_dir() -> Iterator[Path]:
+    path = harness.folder()
+    yield path
+    harness.remove(path)
+
+
+def config(run_dir: Path) -> Config:
+    return validate({"graph": {"run_dir": str(run_dir)}, "router": {}}, "test")
+
+
+@asynccontextmanager
+async def process(run_dir: Path, service: str = "router") -> AsyncIterator[Process]:
+    it = Process(service, config(run_dir), argparse.Namespace())
+    try:
+        yield it
+    finally:
+        await it.close()
+
+
+async def test_a_run_folder_is_made_private_and_an_open_one_is_refused(run_dir: Path) -> None:
+    made = private_folder(run_dir / "new" / "folder")
+    assert made.stat().st_mode & 0o777 == 0o700
+    made.chmod(0o750)
+    with pytest.raises(ConfigError, match=r"mode 750; expected user .* and mode 700, or others could speak"):
+        private_folder(made)
+
+
+def test_a_run_folder_that_cannot_be_made_is_said(run_dir: Path) -> None:
+    (run_dir / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"set graph\.run_dir to a folder of yours"):
+        private_folder(run_dir / "file" / "folder")
+
+
+async def test_counters_go_on_where_the_process_before_left_them(run_dir: Path) -> None:
+    async with process(run_dir) as first:
+        first.counters.add("windows", 3)
+        os.close(first._lock)
+    async with process(run_dir) as second:
+        second.counters.add("windows")
+        assert second.counters.get("windows") == 4
+
+
+async def test_corrupt_counters_begin_anew_and_that_is_said(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run_dir / "router.counters").write_bytes(os.urandom(BUFFER_BYTES))
+    async with process(run_dir) as it:
+        assert it.counters.as_dict().get("windows") is None
+        assert it.counters.origin == "reset"
+
+
+async def test_the_same_service_cannot_run_twice_in_one_folder(run_dir: Path) -> None:
+    async with process(run_dir):
+        with pytest.raises(ConfigError, match="router runs already in"):
+            Process("router", config(run_dir), argparse.Namespace())
+        async with process(run_dir, "worker-0"):
+            pass
+
+
+async def test_changes_of_state_are_published_at_once(run_dir: Path) -> None:
+    came: list[Status] = []
+    bus = Bus(lambda name: None)
+    inbox = bus.inbox(config(run_dir).ipc(STATUS_SOCKET), "status", (Status,))
+
+    async def listen() -> None:
+        async for status in inbox:
+            came.append(status)
+
+    task = asyncio.ensure_future(listen())
+    async with process(run_dir) as it:
+        it.before_status(lambda: it.counters.mirror({"mirrored": 2}))
+        it.histogram("model").add(1000.0)
+        it.counters.set("waiting", 3)
+        it.ready("at work")
+        await until(lambda: bool(came), "a status", 20)
+    task.cancel()
+    bus.close(0)
+    [status, *_] = came
+    assert (status.service, status.pid, status.state, status.text) == ("router", os.getpid(), "ready", "at work")
+    assert (status.counters["mirrored"], status.gauges["waiting"]) == (2, 3.0)
+    assert sum(status.histograms["model"].values()) == 1
+
+
+async def test_work_that_fails_ends_what_runs_beside_it(run_dir: Path) -> None:
+    ended = asyncio.Event()
+
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def failing() -> None:
+        await asyncio.sleep(0)
+        raise RuntimeError("a bug")
+
+    async with process(run_dir) as it:
+        with pytest.raises(RuntimeError, match="a bug"):
+            await it.run_together(endless(), failing())
+        assert ended.is_set()
+
+
+async def test_work_in_the_thread_leaves_the_loop_free(run_dir: Path) -> None:
+    async with process(run_dir) as it:
+        begun = asyncio.get_running_loop().create_future()
+        release = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def work() -> int:
+            loop.call_soon_threadsafe(begun.set_result, None)
+            asyncio.run_coroutine_threadsafe(release.wait(), loop).result(20)
+            return 7
+
+        task = asyncio.ensure_future(it.in_thread(work))
+        await begun
+        release.set()
+        assert await asyncio.wait_for(task, 20) == 7
+
+
+async def test_a_machines_clock_is_driven_by_its_timer_and_woken_when_it_comes_closer() -> None:
+    fired: list[float] = []
+    due: list[float] = [time.monotonic() + 3600]
+    wake = asyncio.Event()
+
+    async def fire() -> None:
+        fired.append(time.monotonic())
+        if fired[-1] >= due[0]:
+            due[0] = fired[-1] + 3600
+
+    task = asyncio.ensure_future(every(lambda: due[0], wake, fire))
+    await asyncio.sleep(0)
+    assert fired == []
+    due[0] = time.monotonic() + 0.05
+    wake.set()
+    await until(lambda: due[0] > time.monotonic() + 1000, "the timer that came closer", 20)
+    task.cancel()
