@@ -177,7 +177,7 @@ class Bus:
         self._count = count
         self._bound: list[zmq.asyncio.Socket] = []
         self._sockets: list[_Socket] = []
-        self._housekeeping = asyncio.ensure_future(self._read_events())
+        self._housekeeping = asyncio.ensure_future(self._housekeep())
 
     def inbox(
         self, endpoint: str, name: str, allowed: tuple[type, ...], *, hwm: int = 100, large: bool = False
@@ -272,15 +272,18 @@ class Bus:
         self._sockets.append(socket)
         return socket
 
-    async def _read_events(self) -> None:
+    async def _housekeep(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             while True:
                 await asyncio.sleep(1)
-                for socket in self._bound:
-                    if not socket.closed:
-                        # `get`, not `getsockopt`: reading EVENTS takes the wake-up from a reader that waits, and only
-                        # `get` gives it back
-                        socket.get(zmq.EVENTS)
+                self._read_events()
+
+    def _read_events(self) -> None:
+        for socket in self._bound:
+            if not socket.closed:
+                # `get`, not `getsockopt`: reading EVENTS takes the wake-up from a reader that waits, and only `get`
+                # gives it back
+                socket.get(zmq.EVENTS)
 
 
 def fresh_routing_id() -> bytes:

@@ -13,7 +13,7 @@ from clownfish.messages import StreamKey
 from clownfish.protocol import FrameData
 
 OVERHEAD_BYTES = 512
-"""What keeping a frame costs beside its data: a peer's empty frames would cost nothing otherwise, and fill the memory."""
+"""What keeping a frame costs beside its data: otherwise a peer's empty frames would cost nothing and fill memory."""
 
 _Place = tuple[bytes, StreamKey]
 

@@ -148,6 +148,15 @@ def test_a_silent_session_ends_and_takes_its_frames_along() -> None:
     assert (len(it), it.cache.size_bytes, it.next_timer()) == (0, 0, None)
 
 
+def test_the_session_that_was_silent_longest_ends_first() -> None:
+    it = opened(session_s=10)
+    it.hello(b"other", Hello("box2", CLASSES), 1.0)
+    it.ping(E, 4.0)
+    assert it.next_timer() == 11.0
+    assert it.timer(11.0) == [Forget(b"other", "box2")]
+    assert it.next_timer() == 14.0
+
+
 def test_a_second_hello_forgets_the_first_session() -> None:
     it = opened()
     it.frame(E, frame(0))
