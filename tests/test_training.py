@@ -169,7 +169,7 @@ def test_siminet_trains_on_the_classifiers_features_and_runs_without_torch(root:
     assert read_siminet_description(path).classifier == "tiny"
 
 
-@pytest.mark.parametrize("name", ["local", "remote", "mobilenet"])
+@pytest.mark.parametrize("name", ["local", "local-wide", "remote", "mobilenet"])
 def test_the_shipped_configurations_are_valid(name: str) -> None:
     assert load_config(Path(f"configs/train/ucf9-{name}.toml"), ClassifierConfig).name == f"ucf9-{name}"
 

@@ -58,7 +58,7 @@ It compares the {trained.description.feature} of `{trained.description.classifie
   {config.longest} frames; binary cross-entropy in which all transitions together weigh {config.transition_share:g}.
 - **Command**: `clownfish train siminet --config {path.as_posix()}`; seed {config.seed}.
 - **Validation**, on streams joined from {_groups(config.data)}: area under the ROC curve {trained.auc:.4f}, transitions
-  against steady pairs; cosine similarity of p_local gives {trained.auc_cosine:.4f} there.
+  against steady pairs; cosine similarity of the same features gives {trained.auc_cosine:.4f} there.
 - **Scores on the labelled streams**: in README.md beside this card.
 """
     config.output.with_suffix(".md").write_text(body.lstrip(), encoding="utf-8")

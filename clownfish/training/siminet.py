@@ -24,7 +24,6 @@ from clownfish.models.description import ModelDescription, SimiNetDescription, r
 from clownfish.models.load import build, load_weights
 from clownfish.models.siminet import SimiNetModule
 from clownfish.training.cache import FrameCache, open_cache
-from clownfish.training.calibrate import softmax
 from clownfish.training.config import SimiNetConfig
 from clownfish.training.export import export
 from clownfish.training.measure import auc, cosine
@@ -77,9 +76,8 @@ def train_siminet(config: SimiNetConfig, say: Say = print) -> TrainedSimiNet:
         hidden=config.hidden,
     )
     export(config.output, module, siminet)
-    p, q = (softmax(x, description.temperature) for x in (validation.previous, validation.current))
-    plain = auc(cosine(p, q), validation.same) if description.feature == "logits" else float("nan")
-    say(f"{config.name}: validation AUC {best:.4f}, cosine of p_local {plain:.4f}")
+    plain = auc(cosine(validation.previous, validation.current), validation.same)
+    say(f"{config.name}: validation AUC {best:.4f}, cosine of the features {plain:.4f}")
     return TrainedSimiNet(siminet, best, plain)
 
 
