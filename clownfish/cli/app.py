@@ -16,7 +16,8 @@ from rich.live import Live
 
 from clownfish import __version__
 from clownfish import log as logging
-from clownfish.cli.onerun import RunOptions, run_source
+from clownfish.cli.onerun import run_source
+from clownfish.cli.options import RunOptions
 from clownfish.cli.tables import status_table
 from clownfish.config import load_config, schema
 from clownfish.errors import ClownfishError

@@ -13,81 +13,26 @@ import json
 import signal
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from clownfish.cli.options import RunOptions, answers_file, build_config
+from clownfish.cli.outcome import Outcome, Usage
 from clownfish.cli.summary import print_summary
 from clownfish.cli.tables import cpu_s, resident_mb
 from clownfish.codecs import CODECS
-from clownfish.config import parse_value, put, read_toml, validate
-from clownfish.errors import ConfigError
 from clownfish.evaluation.dump import Dump, record
 from clownfish.evaluation.metrics import Ints, answers_by_frame, confusion, truth_by_frame
 from clownfish.evaluation.recorder import Recorder, RecordSettings
 from clownfish.evaluation.timeline import Timeline, draw
-from clownfish.messages import Status
 from clownfish.settings import Config
-from clownfish.sources import is_live, open_source, split_source, truth_of
+from clownfish.sources import is_live, open_source, truth_of
 from clownfish.sources.truth import Truth
 from clownfish.supervisor import Supervisor, remove_folder
-from clownfish.zoo import locate, read_classes
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """The options of `clownfish run`."""
-
-    source: str
-    pair: str = ""
-    n_w: int | None = None
-    codec: str | None = None
-    cloud: bool = True
-    fast: bool = False
-    baselines: bool = True
-    seconds: float | None = None
-    output: Path | None = None
-    picture: Path | None = None
-    sets: tuple[str, ...] = ()
-
-
-@dataclass
-class Usage:
-    """What one process used."""
-
-    begin: tuple[float, float]
-    """(monotonic seconds, processor seconds) when the stream began."""
-    cpu_share: float = 0.0
-    """Of one core, since the stream began."""
-    peak_mb: float = 0.0
-
-
-@dataclass
-class Outcome:
-    """Everything that a run left behind."""
-
-    config: Config
-    statuses: dict[str, Status] = field(default_factory=dict)
-    ready_s: dict[str, float | None] = field(default_factory=dict)
-    restarts: dict[str, int] = field(default_factory=dict)
-    usage: dict[str, Usage] = field(default_factory=dict)
-    frames: int = 0
-    live: dict[int, str] = field(default_factory=dict)
-    """Label of each window's revision 0, by t."""
-    final: dict[int, str] = field(default_factory=dict)
-    rho: dict[int, float] = field(default_factory=dict)
-    beta: dict[int, float] = field(default_factory=dict)
-    """As it was live."""
-    arrivals: dict[int, int] = field(default_factory=dict)
-    """Window that the cloud answered → newest window when that was applied."""
-    confusions: dict[str, Ints] = field(default_factory=dict)
-    """Scored frames by method, see `evaluation.metrics.confusion`."""
-    dump: Dump | None = None
-    """Both models' answers for every window."""
-    interrupted: bool = False
+from clownfish.zoo import read_classes
 
 
 def run_source(options: RunOptions, console: Console) -> Outcome:
@@ -96,7 +41,7 @@ def run_source(options: RunOptions, console: Console) -> Outcome:
     try:
         config = build_config(options, folder)
         outcome = asyncio.run(_run(config, folder, console))
-        answers = Path(_answers_file(options, folder))
+        answers = Path(answers_file(options, folder))
         _read_answers(outcome, answers)
         truth = truth_of(options.source)
         if options.baselines and options.cloud and truth is not None and not is_live(options.source):
@@ -112,57 +57,6 @@ def run_source(options: RunOptions, console: Console) -> Outcome:
         return outcome
     finally:
         remove_folder(folder)
-
-
-def build_config(options: RunOptions, folder: Path) -> Config:
-    """The graph of one run: the pair's settings, this source, a cloud in the box, and one JSONL sink."""
-    kind, what = split_source(options.source)
-    tree = read_pair(options.pair or ("zoo:puppets" if kind == "puppets" else "zoo:ucf9"))
-    worker = tree.pop("worker", {})
-    stream: dict[str, Any] = {"name": _stream_name(kind, what), "source": options.source}
-    stream["pace"] = "fast" if options.fast else "realtime"
-    if options.seconds is not None:
-        stream["seconds"] = options.seconds
-    sink = {"kind": "jsonl", "path": _answers_file(options, folder)}
-    run_dir = str(folder / "run")
-    tree |= {
-        "graph": {"name": "run", "run_dir": run_dir},
-        "streams": [stream],
-        "sinks": [{"name": "answers", "mode": "revisions", "sink": sink}],
-    }
-    if options.cloud:
-        control, data, workers = (f"ipc://{run_dir}/router-{name}.ipc" for name in ("control", "data", "workers"))
-        tree["uplink"] = {**tree.get("uplink", {}), "control": control, "data": data}
-        tree["router"] = {"control": control, "data": data, "workers": workers}
-        tree["worker"] = {**worker, "router": workers}
-    else:
-        tree.pop("uplink", None)
-    if options.n_w is not None:
-        put(tree, ["filter", "policy"], {"kind": "context_aware", "n_w": options.n_w}, "--n-w")
-    if options.codec is not None:
-        put(tree, ["uplink", "codec"], {"kind": options.codec}, "--codec")
-    for item in options.sets:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {item!r}: expected KEY=VALUE, for example fusion.theta=0.6")
-        put(tree, key.split("."), parse_value(value), f"--set {item}")
-    return validate(tree, "run")
-
-
-def read_pair(name: str) -> dict[str, Any]:
-    """The settings that go with a pair of models: `zoo:SET`, or a TOML file with [local], [worker], [fusion] …"""
-    path = Path(name) if name.endswith(".toml") else locate(f"{name}/pair").with_suffix(".toml")
-    return read_toml(path)
-
-
-def _stream_name(kind: str, what: str) -> str:
-    name = Path(what).stem if kind in ("video", "images") else f"{kind}-{what}"
-    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name).strip("._-")
-    return name[:64] or "stream"
-
-
-def _answers_file(options: RunOptions, folder: Path) -> str:
-    return str(options.output.absolute() if options.output is not None else folder / "answers.jsonl")
 
 
 async def _run(config: Config, folder: Path, console: Console) -> Outcome:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from clownfish.cli.outcome import Outcome
 from clownfish.cli.tables import plain_table
 from clownfish.evaluation.metrics import accuracy, weighted_f1
 from clownfish.messages import Status
 from clownfish.metrics import Histogram
 from clownfish.sources.truth import Truth
-
-if TYPE_CHECKING:
-    from clownfish.cli.onerun import Outcome
 
 _MEANS = {
     "edge-only": "the small model alone",

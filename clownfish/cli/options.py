@@ -1,0 +1,81 @@
+"""From the options of `clownfish run` to the configuration of its graph (layer 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clownfish.config import parse_value, put, read_toml, validate
+from clownfish.errors import ConfigError
+from clownfish.settings import Config
+from clownfish.sources import split_source
+from clownfish.zoo import locate
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of `clownfish run`."""
+
+    source: str
+    pair: str = ""
+    n_w: int | None = None
+    codec: str | None = None
+    cloud: bool = True
+    fast: bool = False
+    baselines: bool = True
+    seconds: float | None = None
+    output: Path | None = None
+    picture: Path | None = None
+    sets: tuple[str, ...] = ()
+
+
+def build_config(options: RunOptions, folder: Path) -> Config:
+    """The graph of one run: the pair's settings, this source, a cloud in the box, and one JSONL sink."""
+    kind, what = split_source(options.source)
+    tree = read_pair(options.pair or ("zoo:puppets" if kind == "puppets" else "zoo:ucf9"))
+    worker = tree.pop("worker", {})
+    stream: dict[str, Any] = {"name": _stream_name(kind, what), "source": options.source}
+    stream["pace"] = "fast" if options.fast else "realtime"
+    if options.seconds is not None:
+        stream["seconds"] = options.seconds
+    sink = {"kind": "jsonl", "path": answers_file(options, folder)}
+    run_dir = str(folder / "run")
+    tree |= {
+        "graph": {"name": "run", "run_dir": run_dir},
+        "streams": [stream],
+        "sinks": [{"name": "answers", "mode": "revisions", "sink": sink}],
+    }
+    if options.cloud:
+        control, data, workers = (f"ipc://{run_dir}/router-{name}.ipc" for name in ("control", "data", "workers"))
+        tree["uplink"] = {**tree.get("uplink", {}), "control": control, "data": data}
+        tree["router"] = {"control": control, "data": data, "workers": workers}
+        tree["worker"] = {**worker, "router": workers}
+    else:
+        tree.pop("uplink", None)
+    if options.n_w is not None:
+        put(tree, ["filter", "policy"], {"kind": "context_aware", "n_w": options.n_w}, "--n-w")
+    if options.codec is not None:
+        put(tree, ["uplink", "codec"], {"kind": options.codec}, "--codec")
+    for item in options.sets:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {item!r}: expected KEY=VALUE, for example fusion.theta=0.6")
+        put(tree, key.split("."), parse_value(value), f"--set {item}")
+    return validate(tree, "run")
+
+
+def read_pair(name: str) -> dict[str, Any]:
+    """The settings that go with a pair of models: `zoo:SET`, or a TOML file with [local], [worker], [fusion] …"""
+    path = Path(name) if name.endswith(".toml") else locate(f"{name}/pair").with_suffix(".toml")
+    return read_toml(path)
+
+
+def _stream_name(kind: str, what: str) -> str:
+    name = Path(what).stem if kind in ("video", "images") else f"{kind}-{what}"
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name).strip("._-")
+    return name[:64] or "stream"
+
+
+def answers_file(options: RunOptions, folder: Path) -> str:
+    return str(options.output.absolute() if options.output is not None else folder / "answers.jsonl")
