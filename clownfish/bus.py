@@ -94,6 +94,17 @@ class _Socket:
         return True
 
 
+class Encoded:
+    """A message that goes to several outboxes, encoded once."""
+
+    def __init__(self, message: Any) -> None:
+        self.parts = wire.encode(message)
+
+
+def _encode(message: Any) -> list[Any]:
+    return message.parts if isinstance(message, Encoded) else wire.encode(message)
+
+
 class Inbox(_Socket):
     """PULL, bound: `async for message in inbox`."""
 
@@ -109,11 +120,11 @@ class Outbox(_Socket):
 
     def try_send(self, message: Any) -> bool:
         """Send if there is room; False, and counted, where the receiver does not keep up or is away."""
-        return self._try_send(wire.encode(message), "full")
+        return self._try_send(_encode(message), "full")
 
     async def put(self, message: Any) -> None:
         """Wait for room, then send: for streams that are not live, which the graph slows down to its own pace."""
-        await self._socket.send_multipart(wire.encode(message), copy=self._copy)
+        await self._socket.send_multipart(_encode(message), copy=self._copy)
         self._count(f'sent{{socket="{self.name}"}}')
 
     async def insist(self, message: Any, patience_s: float = 1.0) -> bool:
@@ -183,7 +194,7 @@ class Bus:
         self, endpoint: str, name: str, allowed: tuple[type, ...], *, hwm: int = 100, large: bool = False
     ) -> Inbox:
         """Bind a PULL socket. Only messages of the `allowed` kinds come out of it."""
-        socket = self._open(zmq.PULL, hwm, wire.MAX_FRAME_BYTES)
+        socket = self._open(zmq.PULL, hwm, wire.MAX_WINDOW_BYTES)
         self._bind(socket, endpoint)
         return self._keep(Inbox(socket, name, self._count, allowed, large))
 

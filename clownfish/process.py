@@ -34,6 +34,7 @@ T = TypeVar("T")
 DRAIN_S = 3.0
 """A service that has not ended this long after the first signal is ended."""
 SUPERVISOR_VARIABLE = "CLOWNFISH_SUPERVISOR"
+NICE_VARIABLE = "CLOWNFISH_NICE"
 STATUS_SOCKET = "status"
 _LOCK_WAIT_S = 2.0
 _PR_SET_PDEATHSIG = 1
@@ -175,6 +176,7 @@ def run(service: str, serve: Callable[[Process], Awaitable[None]]) -> None:
         config = _load(Path(arguments.config), arguments.set)
         logging.configure(name, config.log.format, config.log.level)
         _follow_supervisor()
+        os.nice(int(os.environ.get(NICE_VARIABLE, "0")))
         with contextlib.suppress(ImportError):
             import uvloop
 

@@ -25,7 +25,7 @@ from clownfish.bus import Bus
 from clownfish.errors import ClownfishError, ConfigError
 from clownfish.log import get_logger
 from clownfish.messages import Status
-from clownfish.process import STATUS_SOCKET, SUPERVISOR_VARIABLE, private_folder
+from clownfish.process import NICE_VARIABLE, STATUS_SOCKET, SUPERVISOR_VARIABLE, private_folder
 from clownfish.settings import Config, to_tree
 
 EDGE = ("window", "local", "filter", "uplink", "fusion", "sink")
@@ -33,6 +33,8 @@ _BACKOFF_S, _MAX_BACKOFF_S, _HEALTHY_S = 0.1, 10.0, 10.0
 _READY_S = 60.0
 """A process that is not ready by then (a model loads from a slow card) holds nothing up any more."""
 _STOP_S = 4.0
+_TRIES = 5
+"""A process that ends this often without ever having been ready ends the graph."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,9 @@ class Supervisor:
             if time.monotonic() - child.started > _HEALTHY_S:
                 backoff_s = _BACKOFF_S
             child.restarts += 1
+            if not child.ever_ready and child.restarts >= _TRIES:
+                self._fail(f"{child.spec.process} ended {_TRIES} times before it was ready: {await self._last_words(child)}")
+                return
             self._log.warning("process ended, starting it again", process=child.spec.process, reason=reason)
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
@@ -197,6 +202,8 @@ class Supervisor:
             # Threads that only wait get no heap of their own: a third less memory for each process.
             "MALLOC_ARENA_MAX": "2",
         }
+        if self.config.streams and child.spec.service in ("router", "worker"):
+            environment[NICE_VARIABLE] = "10"  # a cloud on the edge's own box gives way to the edge
         log = None
         if self._log_dir is not None:
             log = (self._log_dir / f"{child.spec.process}.log").open("ab")

@@ -31,6 +31,8 @@ MAX_FRAMES = 256
 """Frames in one window."""
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 """One frame, raw or encoded."""
+MAX_WINDOW_BYTES = 256 * 1024 * 1024
+"""All raw frames of one window."""
 MAX_PARTS = MAX_FRAMES + 1
 MAX_TABLE = 4096
 """Entries in one table of a Status."""
@@ -107,6 +109,25 @@ def _unpack_pixels(value: Any, parts: Iterator[Part]) -> Any:
     return np.frombuffer(_next_part(parts, height * width * 3), np.uint8).reshape(height, width, 3)
 
 
+def _pack_frames(value: Any, parts: list[Part]) -> Any:
+    # One part: a copy of 1 MB costs 0.1 ms, sixteen parts instead of one cost ZeroMQ and Python half a millisecond.
+    frames = np.stack(value)
+    parts.append(frames.data.cast("B"))
+    return list(frames.shape[:3])
+
+
+def _unpack_frames(value: Any, parts: Iterator[Part]) -> Any:
+    if not (isinstance(value, list) and len(value) == 3 and all(_is_int(v) and 0 < v <= MAX_SIDE for v in value)):
+        raise WireError(f"count, height and width of frames expected, got {str(value)[:80]}")
+    count, height, width = value
+    if count > MAX_FRAMES or count * height * width * 3 > MAX_WINDOW_BYTES:
+        raise WireError(
+            f"{count} frames of {height}×{width}; at most {MAX_FRAMES}, and {MAX_WINDOW_BYTES} bytes, are read"
+        )
+    part = _next_part(parts, count * height * width * 3)
+    return tuple(np.frombuffer(part, np.uint8).reshape(count, height, width, 3))
+
+
 _VECTOR_TYPES: dict[str, np.dtype[Any]] = {"f4": np.dtype("<f4"), "f8": np.dtype("<f8")}
 
 
@@ -150,6 +171,7 @@ _REAL = _plain(lambda v: isinstance(v, float) and math.isfinite(v), "a number")
 _UNIT_OR_NONE = _plain(lambda v: v is None or (isinstance(v, float) and 0 <= v <= 1), "a number of 0 to 1, or none")
 _LAG = _plain(lambda v: v is None or (_is_int(v) and 0 <= v < _INT64), "a lag, or none")
 _PIXELS = _Field(_pack_pixels, _unpack_pixels)
+_FRAMES = _Field(_pack_frames, _unpack_frames)
 _VECTOR = _Field(_pack_vector, _unpack_vector)
 _BLOB = _Field(_pack_blob, _unpack_blob)
 _KEY = lambda k: isinstance(k, str) and len(k) <= MAX_NAME_BYTES  # noqa: E731 - a predicate like its neighbours
@@ -189,7 +211,7 @@ _FIELDS: dict[str, _Field] = {
 
 # The few names that mean another thing in one message.
 _SPECIAL: dict[tuple[type, str], _Field] = {
-    (messages.Window, "frames"): _tuple_of(_PIXELS, MAX_FRAMES),
+    (messages.Window, "frames"): _FRAMES,
     (messages.End, "frames"): _COUNT,
     (protocol.WindowRequest, "frames"): _tuple_of(_COUNT, MAX_FRAMES),
     (protocol.Missing, "frames"): _tuple_of(_COUNT, MAX_FRAMES),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clownfish.bus import Encoded
 from clownfish.messages import End, Frame, StreamKey
 from clownfish.process import Process, run
 from clownfish.windowing import WindowManager
@@ -25,8 +26,10 @@ async def serve(process: Process) -> None:
             for end in manager.replaced():
                 for outbox in outboxes:
                     await outbox.insist(end)
-            for outbox in outboxes if window is not None else ():
-                await outbox.deliver(window, message.live)
+            if window is not None:
+                encoded = Encoded(window)
+                for outbox in outboxes:
+                    await outbox.deliver(encoded, window.live)
         process.counters.mirror(manager.counts)
 
 
