@@ -186,7 +186,8 @@ class Supervisor:
                 backoff_s = _BACKOFF_S
             child.restarts += 1
             if not child.ever_ready and child.restarts >= _TRIES:
-                self._fail(f"{child.spec.process} ended {_TRIES} times before it was ready: {await self._last_words(child)}")
+                words = await self._last_words(child)
+                self._fail(f"{child.spec.process} ended {_TRIES} times before it was ready: {words}")
                 return
             self._log.warning("process ended, starting it again", process=child.spec.process, reason=reason)
             await asyncio.sleep(backoff_s)

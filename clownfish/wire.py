@@ -286,7 +286,7 @@ def decode(parts: Sequence[Part], allowed: tuple[type, ...] = KINDS) -> Any:
     layout = _LAYOUT[kind]
     try:
         header = msgpack.unpackb(memoryview(parts[0])[4:], strict_map_key=False)
-    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:  # TypeError: a list as a key
         raise WireError(f"{kind.__name__}: header is not msgpack: {error}") from error
     if not isinstance(header, list) or len(header) != len(layout):
         raise WireError(f"{kind.__name__}: header is not a list of {len(layout)} fields")

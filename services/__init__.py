@@ -12,4 +12,5 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 # structlog loads rich, where it is installed, for pretty tracebacks: 5 MB in each of nine processes that print none.
-sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+if sys.argv[:1] == ["-m"]:  # `python -m services.NAME`, not a test that imports one
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]

@@ -125,6 +125,17 @@ def test_sizes_are_checked_before_anything_is_allocated(header, parts, says) -> 
         wire.decode([b"CF\x01\x00" + msgpack.packb(header), *parts])
 
 
+@pytest.mark.parametrize("message", ONE_OF_EACH, ids=lambda m: type(m).__name__)
+def test_a_table_whose_keys_are_lists_or_tables_is_a_wire_error(message) -> None:
+    """msgpack itself raises TypeError for them, which would have ended the process."""
+    parts = wire.encode(message)
+    count = len(dataclasses.fields(message))
+    for key in (b"\x91\x01", b"\x80"):
+        header = bytes([0x90 + min(count, 15)]) + (b"\x81" + key + b"\x01") * count
+        with pytest.raises(WireError):
+            wire.decode([bytes(parts[0][:4]) + header, *parts[1:]])
+
+
 def test_a_vector_with_nan_is_refused() -> None:
     with pytest.raises(WireError, match="finite"):
         wire.decode(wire.encode(messages.RemoteResult("cam", 7, 3, np.array([np.nan, 1.0]), "m")))
