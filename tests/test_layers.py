@@ -25,7 +25,10 @@ LAYERS: dict[int | str, set[str]] = {
         "backlog", "credit", "classes", "dispatch", "framecache", "edges",
     },
     # bytes and pixels
-    1: {"wire", "settings", "config", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets", "puppets"},
+    1: {
+        "wire", "settings", "config", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets", "puppets",
+        "shapes",
+    },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor"},
     # never imported by a service
@@ -36,9 +39,10 @@ LAYERS: dict[int | str, set[str]] = {
 
 BESIDE: dict[str, set[str]] = {
     "codecs": {"opencv"},
-    "sources": {"opencv", "puppets"},
+    "sources": {"opencv", "puppets", "shapes"},
     "puppets": {"opencv"},
-    "datasets": {"opencv", "puppets"},
+    "shapes": {"opencv"},
+    "datasets": {"opencv", "puppets", "shapes"},
     "models": {"opencv"},
     "settings": {"codecs", "sinks"},
     "config": {"settings"},

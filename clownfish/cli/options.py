@@ -33,7 +33,7 @@ class RunOptions:
 def build_config(options: RunOptions, folder: Path) -> Config:
     """The graph of one run: the pair's settings, this source, a cloud in the box, and one JSONL sink."""
     kind, what = split_source(options.source)
-    tree = read_pair(options.pair or ("zoo:puppets" if kind == "puppets" else "zoo:ucf9"))
+    tree = read_pair(options.pair or (f"zoo:{kind}" if kind in ("puppets", "shapes") else "zoo:ucf9"))
     worker = tree.pop("worker", {})
     stream: dict[str, Any] = {"name": _stream_name(kind, what), "source": options.source}
     stream["pace"] = "fast" if options.fast else "realtime"

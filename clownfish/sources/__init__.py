@@ -1,7 +1,8 @@
 """Video sources. Layer 1.
 
 A source is named in one string: `kind:what`, or a bare path for a video file.
-`video:PATH`, `images:FOLDER`, `camera:0`, `rtsp://…` (also http, https, udp), `gst:PIPELINE`, `puppets:test/3`.
+`video:PATH`, `images:FOLDER`, `camera:0`, `rtsp://…` (also http, https, udp), `gst:PIPELINE`, `puppets:test/3`,
+`shapes:test/3`.
 
 To add one: a file here with a class like `base.VideoSource`, a line below, and it rides tests/test_sources.py.
 """
@@ -22,6 +23,7 @@ SOURCES: Registry[Callable[..., VideoSource]] = Registry(
         "stream": "clownfish.sources.camera:NetworkStream",
         "gst": "clownfish.sources.camera:GStreamer",
         "puppets": "clownfish.sources.puppets:Puppets",
+        "shapes": "clownfish.sources.shapes:Shapes",
     },
 )
 

