@@ -86,7 +86,7 @@ async def _start_and_watch(supervisor: Supervisor, console: Console) -> None:
 
 @app.command()
 def run(
-    source: Annotated[str, typer.Argument(help="A video file, images:FOLDER, camera:0, rtsp://…, puppets:test/0")],
+    source: Annotated[str, typer.Argument(help="A video file, images:FOLDER, camera:0, rtsp://…, shapes:test/0")],
     pair: Annotated[str, typer.Option(help="Models and settings: zoo:SET, or a .toml file")] = "",
     n_w: Annotated[int | None, typer.Option(help="Send every n_w-th window (and transitions)")] = None,
     codec: Annotated[str | None, typer.Option(help="Uplink codec: raw, png, jpeg")] = None,

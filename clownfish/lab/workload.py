@@ -38,7 +38,7 @@ class Pair:
 def pick_pair(folder: Path) -> Pair:
     """The first pair of the zoo; where there is none yet, networks of the same make with random weights."""
     names = set(zoo.names())
-    for name in ("zoo:ucf9", "zoo:puppets"):
+    for name in ("zoo:ucf9", "zoo:shapes"):
         local, remote, siminet = (f"{name}/{part}" for part in ("local", "remote", "siminet"))
         if {local, remote} <= names:
             return Pair(local, remote, siminet if siminet in names else "")
