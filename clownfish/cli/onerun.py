@@ -85,7 +85,7 @@ async def _run(config: Config, folder: Path, console: Console) -> Outcome:
                 line.update(_progress(supervisor))
 
             supervisor.on_status = on_status_shown
-            done = supervisor.run_until(lambda: supervisor.gauge("capture", "sources_open") == 0)
+            done = supervisor.run_until(lambda: _played(supervisor))
             await _unless(stop, done)
             line.update("waiting for late answers …")
     finally:
@@ -98,6 +98,12 @@ async def _run(config: Config, folder: Path, console: Console) -> Outcome:
     window = outcome.statuses.get("window")
     outcome.frames = window.counters.get("frames", 0) if window is not None else 0
     return outcome
+
+
+def _played(supervisor: Supervisor) -> bool:
+    """Whether capture is at the end of its sources. One that could not open any fails, and says why, a moment later."""
+    capture = supervisor.children["capture"].status
+    return capture is not None and capture.state == "ready" and capture.gauges.get("sources_open") == 0
 
 
 async def _unless(stop: asyncio.Event, work: Any) -> None:

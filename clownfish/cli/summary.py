@@ -16,9 +16,9 @@ from clownfish.sources.truth import Truth
 
 _MEANS = {
     "edge-only": "the small model alone",
-    "cloud-only": "the large model alone, on every window, in no time",
-    "fused live": "what Clownfish said in real time",
-    "fused final": "what it says after late answers corrected it",
+    "cloud-only": "the large model on every window, at once",
+    "fused live": "what was said in real time",
+    "fused final": "after late answers corrected it",
 }
 
 
@@ -42,9 +42,9 @@ def print_summary(outcome: Outcome, truth: Truth | None, console: Console) -> No
 def _accuracy(outcome: Outcome) -> Table:
     return plain_table(
         "Right answers, by frame",
-        ("", "accuracy", "weighted F1", "", ""),
+        ("", "accuracy", "weighted F1", ""),
         [
-            (method, f"{accuracy(matrix):.1%}", f"{weighted_f1(matrix):.1%}", "", f"[dim]{_MEANS[method]}[/]")
+            (method, f"{accuracy(matrix):.1%}", f"{weighted_f1(matrix):.1%}", f"[dim]{_MEANS[method]}[/]")
             for method, matrix in outcome.confusions.items()
         ],
     )

@@ -85,7 +85,7 @@ def plain_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[obje
     """A table whose first column is text and whose others are figures."""
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for i, name in enumerate(columns):
-        table.add_column(name, justify="right" if i else "left")
+        table.add_column(name, justify="right" if i and name else "left")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     return table

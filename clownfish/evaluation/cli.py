@@ -30,7 +30,7 @@ def _group() -> None:
 def streams(
     videos: Annotated[
         list[str],
-        typer.Argument(metavar="VIDEO...", help="Video files (ground truth in the .csv beside), or shapes:…, puppets:…"),
+        typer.Argument(metavar="VIDEO...", help="Video files (truth in the .csv beside), or shapes:…, puppets:…"),
     ],
     local: Annotated[str, typer.Option(help="Local model.")] = "zoo:ucf9/local",
     remote: Annotated[str, typer.Option(help="Remote model.")] = "zoo:ucf9/remote",
