@@ -52,7 +52,10 @@ def up(config: ConfigFile, sets: Sets = None) -> None:
 
 
 async def _up(settings: Config) -> int:
-    supervisor = Supervisor(settings)
+    console = Console(stderr=True)
+    # A table that is drawn again and again, and lines that processes write meanwhile, spoil each other.
+    table = console.is_terminal and not any(sink.sink.kind == "console" for sink in settings.sinks)
+    supervisor = Supervisor(settings, log_dir=settings.run_dir() if table else None)
     stop = asyncio.Event()
 
     def on_signal() -> None:
@@ -63,8 +66,9 @@ async def _up(settings: Config) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    console = Console(stderr=True)
-    work = asyncio.ensure_future(_start_and_watch(supervisor, console))
+    if table:
+        console.print(f"logs: {settings.run_dir()}/*.log")
+    work = asyncio.ensure_future(_start_and_watch(supervisor, console, table))
     await asyncio.wait([work, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
     try:
         if work.done():
@@ -75,9 +79,9 @@ async def _up(settings: Config) -> int:
     return 0
 
 
-async def _start_and_watch(supervisor: Supervisor, console: Console) -> None:
+async def _start_and_watch(supervisor: Supervisor, console: Console, table: bool) -> None:
     await supervisor.start()
-    if not console.is_terminal:
+    if not table:
         await supervisor.run_until(lambda: False)
     with Live(status_table(supervisor.children), console=console, refresh_per_second=2) as live:
         supervisor.on_status = lambda: live.update(status_table(supervisor.children))
