@@ -20,11 +20,11 @@ from clownfish.models.frame import FrameNet
 from clownfish.models.siminet import SimiNetModule
 from clownfish.training.cache import FrameCache
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax
-from clownfish.training.classifier import learning_rate_share
 from clownfish.training.config import Augment, Fit
 from clownfish.training.measure import Watched, auc, cosine, euclidean, frame_accuracy, window_accuracy
+from clownfish.training.optimise import learning_rate_share
 from clownfish.training.sampling import augmented, plain, training_batches
-from clownfish.training.siminet import begin_with_differences, fold_standardisation
+from clownfish.training.siminet_fit import begin_with_differences, fold_standardisation
 from clownfish.training.streams import see, stream_frames, windows_of
 
 SHAPE = InputDescription(width=8, height=6, window_size=16, frame_step=4, mean=(0, 0, 0), std=(1, 1, 1))

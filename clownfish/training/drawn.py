@@ -28,9 +28,10 @@ from clownfish.training.calibrate import (
     fit_temperature,
     softmax,
 )
-from clownfish.training.classifier import Trained, fit
+from clownfish.training.classifier import Trained
 from clownfish.training.config import ClassifierConfig, Data
 from clownfish.training.export import export
+from clownfish.training.loop import fit
 from clownfish.training.sampling import plain
 from clownfish.training.streams import BATCH, STRIDE, SeenStream
 
