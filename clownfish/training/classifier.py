@@ -3,7 +3,6 @@ configuration only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,19 +11,16 @@ import torch
 from clownfish.datasets import DATASETS
 from clownfish.datasets.base import Clip, split_by_group
 from clownfish.models.description import ModelDescription
-from clownfish.models.load import build, channels_last
+from clownfish.models.load import build, channels_last, pick_device
 from clownfish.training.cache import FrameCache, open_cache
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax
-from clownfish.training.checkpoint import checkpoint_of, save
 from clownfish.training.config import ClassifierConfig
+from clownfish.training.device import on_device
 from clownfish.training.export import export
-from clownfish.training.initial import load_imagenet
+from clownfish.training.initial import begin
 from clownfish.training.loop import fit
-from clownfish.training.optimise import make_optimizer
-from clownfish.training.probe import probe
+from clownfish.training.progress import Say
 from clownfish.training.streams import joined_streams, see
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +67,13 @@ def train_classifier(config: ClassifierConfig, say: Say = print) -> Trained:
         temperature=1.0,
     )
     network = channels_last(build(description))
-    if not checkpoint_of(config).exists():
-        if config.initial == "imagenet":
-            load_imagenet(network)
-        if config.fit.probe_epochs:
-            probe(network, cache, train, classes, config, say)
-        save(checkpoint_of(config), network, make_optimizer(network, config), 0)
+    begin(network, cache, train, classes, config, say)
     fit(network, cache, train, validation, classes, config, say)
     network.eval()
     rng = np.random.default_rng(config.seed)
-    seen = [see(network, cache, stream, classes, config.input) for stream in joined_streams(cache, validation, rng)]
+    streams = joined_streams(cache, validation, rng)
+    with on_device(network, pick_device(config.device)) as there:
+        seen = [see(there, cache, stream, classes, config.input) for stream in streams]
     logits, labels = np.concatenate([s.logits for s in seen]), np.concatenate([s.label for s in seen])
     temperature = fit_temperature(logits, labels)
     trained = Trained(

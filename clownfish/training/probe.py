@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from clownfish.datasets.base import Clip
 from clownfish.models.adapter import Network
+from clownfish.models.load import pick_device
 from clownfish.training.cache import FrameCache
 from clownfish.training.config import ClassifierConfig
-from clownfish.training.optimise import last_layer, step
-from clownfish.training.sampling import plain
+from clownfish.training.device import on_device
+from clownfish.training.optimise import last_layer
+from clownfish.training.precision import Precision
+from clownfish.training.progress import Say, track
+from clownfish.training.sampling import plain, window_at
 
 PROBE_BATCH = 128
 PROBE_LEARNING_RATE = 1e-3
-
-Say = Callable[[str], None]
 
 
 def probe(
@@ -29,13 +29,13 @@ def probe(
     network.eval()
     shape = config.input
     embeddings, labels = [], []
-    with torch.inference_mode():
-        for n, clip in enumerate(clips):
+    with torch.inference_mode(), on_device(network, pick_device(config.device)) as there:
+        for n, clip in enumerate(track(say, clips, len(clips), "probe: embedding clips")):
             frames = cache.clip(clip)
             latest = max(len(frames) - shape.frames, 0)
             starts = np.unique(np.linspace(0, latest, config.fit.probe_windows).round().astype(int))
-            windows = torch.stack([plain(frames[first : first + shape.frames], shape) for first in starts])
-            embeddings.append(network.embed(windows))
+            windows = torch.stack([plain(window_at(frames, int(first), shape), shape) for first in starts])
+            embeddings.append(there.embed(windows))
             labels += [classes.index(clip.label)] * len(starts)
             if n % 100 == 99:
                 say(f"probe: {n + 1} of {len(clips)} clips embedded")
@@ -46,12 +46,13 @@ def probe(
     x = (x - mean) / std
     network.train()
     last = last_layer(network)
+    precision = Precision("fp32", torch.device("cpu"))
     optimizer = torch.optim.AdamW(last.parameters(), lr=PROBE_LEARNING_RATE, weight_decay=config.fit.probe_weight_decay)
     generator = torch.Generator().manual_seed(config.seed)
     for epoch in range(config.fit.probe_epochs):
         for part in torch.split(torch.randperm(len(x), generator=generator), PROBE_BATCH):
             loss = F.cross_entropy(network.head(x[part]), y[part], label_smoothing=config.fit.label_smoothing)
-            step(loss, optimizer, f"probe epoch {epoch}")
+            precision.step(loss, optimizer, f"probe epoch {epoch}")
     with torch.no_grad():  # from here on the last layer takes embeddings as they are
         say(f"probe: training accuracy {(network.eval().head(x).argmax(1) == y).float().mean():.3f}")
         last.weight.div_(std)
