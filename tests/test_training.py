@@ -17,7 +17,8 @@ from clownfish.models.siminet import SimiNetModule
 from clownfish.similarity.siminet import SimiNet
 from clownfish.training.classifier import train_classifier
 from clownfish.training.config import ClassifierConfig, SimiNetConfig, load_config
-from clownfish.training.siminet import Pairs, fit_platt, fold_platt, train_siminet
+from clownfish.training.siminet import train_siminet
+from clownfish.training.siminet_fit import Pairs, fit_platt, fold_platt
 
 CLASSES = ucf9.CLASSES
 GROUPS = (1, 2)

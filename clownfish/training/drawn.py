@@ -28,9 +28,11 @@ from clownfish.training.calibrate import (
     fit_temperature,
     softmax,
 )
-from clownfish.training.classifier import Trained, fit
+from clownfish.training.classifier import Trained
 from clownfish.training.config import ClassifierConfig, Data
 from clownfish.training.export import export
+from clownfish.training.initial import begin
+from clownfish.training.loop import fit
 from clownfish.training.sampling import plain
 from clownfish.training.streams import BATCH, STRIDE, SeenStream
 
@@ -81,9 +83,6 @@ class DrawnConfig(ClassifierConfig):
     """`clownfish train local` and `clownfish train remote` where the data set is a drawn one."""
 
     data: DrawnData
-    bfloat16: bool = False
-    """Compute in bf16 where torch's autocast does: twice as fast for a ResNet on a CPU that has it. A loss that is not
-    finite stops the run; the checkpoint can then go on in fp32."""
 
 
 def train_drawn(config: DrawnConfig, say: Say = print) -> Trained:
@@ -109,8 +108,8 @@ def train_drawn(config: DrawnConfig, say: Say = print) -> Trained:
     )
     network = channels_last(build(description))
     cache = FrameCache(drawn.pixels, spans | more, drawn.every)
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
-        fit(network, cache, train, balanced, classes, config, say)
+    begin(network, cache, train, classes, config, say)
+    fit(network, cache, train, balanced, classes, config, say)
     return calibrate_and_export(config, network, description, drawn, say)
 
 

@@ -16,7 +16,8 @@ from clownfish.training.config import SimiNetConfig
 from clownfish.training.drawn import DrawnData, Say, see_drawn
 from clownfish.training.export import export
 from clownfish.training.measure import auc, cosine
-from clownfish.training.siminet import Pairs, TrainedSimiNet, fit, fit_platt, fold_platt
+from clownfish.training.siminet import TrainedSimiNet
+from clownfish.training.siminet_fit import Pairs, fit, fit_platt, fold_platt
 from clownfish.zoo import locate
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from clownfish.models.description import ModelDescription, SimiNetDescription, write_description
+from clownfish.training.atomic import write_whole
 
 
 def export(output: Path, network: nn.Module, description: ModelDescription | SimiNetDescription) -> None:
     """Write `output`.safetensors and `output`.json. Batch norm's statistics stay fp32: they are few and span
     decades."""
-    output.parent.mkdir(parents=True, exist_ok=True)
     weights = {
         name: tensor.detach().to(torch.float16 if tensor.ndim > 1 else tensor.dtype).contiguous()
         for name, tensor in network.state_dict().items()
     }
-    save_file(weights, output.with_suffix(".safetensors"))
+    write_whole(output.with_suffix(".safetensors"), lambda file: file.write(save(weights)))
     write_description(output.with_suffix(".json"), description)

@@ -13,36 +13,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional as F
 
 from clownfish.datasets import DATASETS
 from clownfish.datasets.base import Clip, split_by_group
 from clownfish.datasets.joined import join
-from clownfish.errors import ModelError
 from clownfish.models.adapter import Network, describe_feature
 from clownfish.models.description import ModelDescription, SimiNetDescription, read_description
 from clownfish.models.load import build, load_weights
-from clownfish.models.siminet import SimiNetModule
 from clownfish.training.cache import FrameCache, open_cache
 from clownfish.training.config import SimiNetConfig
 from clownfish.training.export import export
 from clownfish.training.measure import auc, cosine
+from clownfish.training.siminet_fit import Pairs, fit, fit_platt, fold_platt
 from clownfish.training.streams import see
 from clownfish.zoo import locate
 
 Array = npt.NDArray[np.float32]
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Neighbouring windows."""
-
-    previous: Array
-    """(n, feature size)"""
-    current: Array
-    same: npt.NDArray[np.bool_]
-    """(n,) whether both show one context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,96 +118,3 @@ def collect(
             same.append(seen.context[1:] == seen.context[:-1])
         say(f"pairs: round {n + 1} of {'training' if training else 'validation'} streams seen")
     return Pairs(np.concatenate(previous), np.concatenate(current), np.concatenate(same))
-
-
-def fit(config: SimiNetConfig, train: Pairs, validation: Pairs, say: Say) -> tuple[SimiNetModule, float]:
-    """(SimiNet with the standardisation of its input folded in, its validation AUC)."""
-    size = train.previous.shape[1]
-    mean, std = train.previous.mean(0), np.float32(train.previous.std(0).mean() + 1e-6)
-    a, b, c, d = (
-        torch.from_numpy((x - mean) / std)
-        for x in (train.previous, train.current, validation.previous, validation.current)
-    )
-    same = torch.from_numpy(train.same).float()
-    steady = float(same.mean())
-    weight = torch.where(same > 0, (1 - config.transition_share) / steady, config.transition_share / (1 - steady))
-    module = SimiNetModule(size, config.hidden)
-    begin_with_differences(module)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    generator = torch.Generator().manual_seed(config.seed)
-    best, kept = -1.0, module.state_dict()
-    for epoch in range(config.epochs):
-        module.train()
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * (1 - epoch / config.epochs)
-        for part in torch.split(torch.randperm(len(same), generator=generator), config.batch):
-            x, y = (a[part], b[part]) if torch.rand(1, generator=generator) < 0.5 else (b[part], a[part])
-            noise = [config.noise * torch.randn(len(part), size, generator=generator) for _ in range(2)]
-            logit = module.logit(x + noise[0], y + noise[1])
-            loss = (F.binary_cross_entropy_with_logits(logit, same[part], reduction="none") * weight[part]).mean()
-            if not torch.isfinite(loss):
-                raise ModelError(f"SimiNet's loss is {loss.item()} in epoch {epoch}: lower learning_rate")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        with torch.inference_mode():
-            score = auc(module.eval()(c, d).numpy(), validation.same)
-        say(f"epoch {epoch + 1}/{config.epochs}: loss {loss.item():.4f}, validation AUC {score:.4f}")
-        if score > best:
-            best, kept = score, {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    module.load_state_dict(kept)
-    fold_standardisation(module, mean, std)
-    return module, best
-
-
-def fit_platt(module: SimiNetModule, pairs: Pairs) -> tuple[float, float]:
-    """(scale, shift) of the logit that make ρ a probability on `pairs`: least BCE at their share of transitions
-    (Platt scaling).
-
-    Training shows far more transitions than a stream has, which biases ρ low, and α = ρ is taken to the power of all
-    windows since the last anchor: a median of 0.75 where contexts last forgets the cloud's answer within three windows.
-    """
-    with torch.inference_mode():
-        logit = module.eval().logit(torch.from_numpy(pairs.previous), torch.from_numpy(pairs.current))
-    logit, same = logit.clone().double(), torch.from_numpy(pairs.same)
-    steady, changes = int(same.sum()), int((~same).sum())
-    # Platt's targets: short of 0 and 1, so that pairs which part without error do not ask for an infinite scale.
-    target = torch.where(same, (steady + 1) / (steady + 2), 1 / (changes + 2)).double()
-    log_scale, shift = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-    parameters = [log_scale.requires_grad_(), shift.requires_grad_()]
-    optimizer = torch.optim.LBFGS(parameters, max_iter=200, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = F.binary_cross_entropy_with_logits(logit * log_scale.exp() + shift, target)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return float(log_scale.detach().exp()), float(shift.detach())
-
-
-def fold_platt(module: SimiNetModule, scale: float, shift: float) -> None:
-    """Change the last layer so that its logit is scale × logit + shift."""
-    with torch.no_grad():
-        module.fc3.weight.mul_(scale)
-        module.fc3.bias.mul_(scale).add_(shift)
-
-
-def begin_with_differences(module: SimiNetModule) -> None:
-    """Start the first layer's units on u · previous − u · current, from which training departs as far as it pays.
-
-    From random weights the network learns the training clips by heart instead of comparing: on unseen clips of ucf9 the
-    area under the ROC curve was 0.88 so and 0.93 with this start (logits); 0.97 with embeddings of unit length.
-    """
-    with torch.no_grad():
-        half = module.fc1.in_features // 2
-        module.fc1.weight[:, half:] = -module.fc1.weight[:, :half]
-
-
-def fold_standardisation(module: SimiNetModule, mean: Array, std: np.float32) -> None:
-    """Change the first layer so that it takes raw features x where it was trained on (x − mean) / std."""
-    both_mean = torch.from_numpy(np.concatenate([mean, mean]))
-    with torch.no_grad():
-        module.fc1.weight.div_(float(std))
-        module.fc1.bias.sub_(module.fc1.weight @ both_mean)
