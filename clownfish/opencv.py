@@ -27,10 +27,13 @@ def swap_red_and_blue(pixels: Any) -> Pixels:
 
 
 def resized(pixels: Pixels, width: int, height: int) -> Pixels:
-    """`pixels` at (height, width, 3), area-averaged; the very same array where it has that size already."""
+    """`pixels` at (height, width, 3), area-averaged, or bilinear where they grow; the very same array where they have
+    that size already."""
     if pixels.shape[0] == height and pixels.shape[1] == width:
         return pixels
-    return cast(Pixels, cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
+    grows = pixels.shape[0] < height or pixels.shape[1] < width  # area averages would grow into blocks
+    how = cv2.INTER_LINEAR if grows else cv2.INTER_AREA
+    return cast(Pixels, cv2.resize(pixels, (width, height), interpolation=how))
 
 
 __all__ = ["cv2", "resized", "swap_red_and_blue"]
