@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clownfish.errors import SourceError
-from clownfish.opencv import cv2
+from clownfish.opencv import cv2, resized
 from clownfish.sources import open_source
 from clownfish.sources.images import ImageFolder, natural_order
 from tests.videos import cut, number, read_until_error, write_image
@@ -25,6 +25,13 @@ def test_numbers_in_names_count_as_numbers(counts: list[int]) -> None:
 @given(st.lists(st.text(max_size=8), max_size=8))
 def test_any_names_have_an_order(names: list[str]) -> None:
     assert sorted(sorted(names, key=natural_order)) == sorted(names)
+
+
+def test_a_picture_that_grows_has_no_blocks_and_one_that_shrinks_is_averaged() -> None:
+    ramp = np.repeat(np.arange(0, 240, 40, np.uint8)[None, :, None], 6, axis=0).repeat(3, axis=2)
+    grown = resized(ramp, 24, 24)[12, :, 0].astype(int)
+    assert np.diff(grown[2:-2]).min() > 0  # area averages would repeat each column
+    assert resized(ramp, 3, 3)[1, :, 0].tolist() == [20, 100, 180]
 
 
 def test_a_folder_gives_its_pictures_in_natural_order_whatever_their_size(tmp_path: Path) -> None:

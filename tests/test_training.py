@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from clownfish.datasets import ucf9
 from clownfish.errors import ConfigError, ModelError
@@ -133,6 +134,26 @@ def test_frozen_parameters_keep_their_values(root: Path, tmp_path: Path) -> None
         states.append(torch.load(config.runs / "tiny" / "checkpoint.pt", weights_only=True)["network"])
     assert torch.equal(states[0]["features.0.0.weight"], states[1]["features.0.0.weight"])
     assert not torch.equal(states[0]["classifier.1.weight"], states[1]["classifier.1.weight"])
+
+
+def test_a_refit_learns_from_all_clips_and_keeps_the_temperature_that_validation_gave(
+    root: Path, tmp_path: Path
+) -> None:
+    once = train_classifier(configured(root, tmp_path / "once"), quiet)
+    lines: list[str] = []
+    config = configured(root, tmp_path / "twice", refit=True)
+    twice = train_classifier(config, lines.append)
+    assert twice == once
+    weights = [(tmp_path / which / "out" / "tiny.safetensors").read_bytes() for which in ("once", "twice")]
+    assert weights[0] != weights[1]
+    kept = [torch.load(config.runs / run / "checkpoint.pt", weights_only=True) for run in ("tiny", "tiny-refit")]
+    assert [state["epoch"] for state in kept] == [3, 3]
+    assert any("on the validation groups, too" in line for line in lines)
+
+
+def test_a_refit_leaves_nothing_for_patience_to_watch(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=r"refit has no validation clips left for patience"):
+        configured(root, tmp_path, refit=True, patience=2)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(root: Path, tmp_path: Path) -> None:

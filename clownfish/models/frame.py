@@ -139,7 +139,8 @@ class FrameNet(FrameByFrame):
     """(batch, 3, time, height, width) → logits (batch, classes). Any number of frames; `dropout` acts in training.
 
     `lite` is the variant of EfficientNet-Lite, 0 to 2, and `blocks`, where given, ends it early. `temporal` "mean"
-    averages the frames' features; "conv" lets a small convolution of `hidden` channels see their order first.
+    averages the frames' features; "change" adds how much each changes from frame to frame; "conv" lets a small
+    convolution of `hidden` channels see their order first.
     """
 
     def __init__(
@@ -153,9 +154,9 @@ class FrameNet(FrameByFrame):
     ) -> None:
         super().__init__()
         self.backbone = EfficientNetLite(lite, blocks)
-        self.over_time = temporal_head(temporal, self.backbone.features, hidden)
+        self.over_time, embedding_size = temporal_head(temporal, self.backbone.features, hidden)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(self.backbone.features, classes)
+        self.fc = nn.Linear(embedding_size, classes)
 
     def frame_features(self, x: Tensor) -> Tensor:
         """Pooled features of frames, shape (n, 1280), or the channels of the last block that is left."""
@@ -163,7 +164,7 @@ class FrameNet(FrameByFrame):
         return features
 
     def temporal(self, features: Tensor) -> Tensor:
-        """The embedding, as long as a frame's features."""
+        """The embedding, as long as a frame's features, or twice with "change"."""
         embedding: Tensor = self.over_time(features)
         return embedding
 

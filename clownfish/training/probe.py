@@ -29,13 +29,15 @@ def probe(
     network.eval()
     shape = config.input
     embeddings, labels = [], []
-    with torch.inference_mode(), on_device(network, pick_device(config.device)) as there:
+    device = pick_device(config.device)
+    forward = Precision(config.fit.precision, device)
+    with torch.inference_mode(), on_device(network, device) as there, forward.autocast():
         for n, clip in enumerate(track(say, clips, len(clips), "probe: embedding clips")):
             frames = cache.clip(clip)
             latest = max(len(frames) - shape.frames, 0)
             starts = np.unique(np.linspace(0, latest, config.fit.probe_windows).round().astype(int))
             windows = torch.stack([plain(window_at(frames, int(first), shape), shape) for first in starts])
-            embeddings.append(there.embed(windows))
+            embeddings.append(there.embed(windows).float())
             labels += [classes.index(clip.label)] * len(starts)
             if n % 100 == 99:
                 say(f"probe: {n + 1} of {len(clips)} clips embedded")
