@@ -8,7 +8,7 @@ from clownfish.datasets.drawn import DRAWN
 from clownfish.training.classifier import Trained
 from clownfish.training.config import ClassifierConfig, Data, SimiNetConfig
 from clownfish.training.drawn import DrawnData
-from clownfish.training.siminet import TrainedSimiNet
+from clownfish.training.siminet_choice import TrainedSimiNet
 
 TERMS = {
     "ucf9": (
