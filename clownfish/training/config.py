@@ -120,6 +120,23 @@ class ClassifierConfig(_Section):
     """Write TensorBoard's event files beside the CSV (extra `tensorboard`)."""
 
 
+class Discard(_Section):
+    """Which windows an early-discard model is to send."""
+
+    positive: tuple[str, ...] = ()
+    """Classes worth sending; without any, all but the background."""
+    background: str = ""
+    """The class in which nothing happens; a drawn data set knows its own."""
+    recall: float = Field(default=0.95, gt=0, lt=1)
+    """Share of the windows worth sending that the threshold, chosen on validation, must let pass."""
+
+
+class DiscardConfig(ClassifierConfig):
+    """`clownfish train discard`."""
+
+    discard: Discard = Discard()
+
+
 class SimiNetConfig(_Section):
     """`clownfish train siminet`."""
 
@@ -164,6 +181,21 @@ class SimiNetConfig(_Section):
         if min(distance) < 1:
             raise ValueError("expected numbers of windows, 1 or more")
         return distance
+
+
+class CalibrateConfig(_Section):
+    """`clownfish calibrate`."""
+
+    model: str
+    """Weights of a classifier, a path or a `zoo:` name; its description is rewritten."""
+    on: Literal["validation", "streams"] = "validation"
+    """The data set's validation part, or its labelled streams: then these no longer tell how good the model is."""
+    seed: int = 1
+    """Of the joining of clips to streams."""
+    data: Data
+    discard: Discard | None = None
+    """Of an early-discard model: which of the data set's classes are worth sending."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 C = TypeVar("C", bound=BaseModel)

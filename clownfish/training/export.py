@@ -26,4 +26,4 @@ def export(output: Path, network: nn.Module, description: ModelDescription | Sim
 
 def write_json(path: Path, description: ModelDescription | SimiNetDescription) -> None:
     """The description as JSON, whole or not at all."""
-    write_text(path, json.dumps(description.model_dump(mode="json"), indent=2) + "\n")
+    write_text(path, json.dumps(description.model_dump(mode="json", exclude_none=True), indent=2) + "\n")
