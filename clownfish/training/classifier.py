@@ -14,7 +14,7 @@ from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription
 from clownfish.models.load import build, channels_last, pick_device
 from clownfish.training.cache import FrameCache, open_cache
-from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax
+from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax, verdict
 from clownfish.training.config import ClassifierConfig
 from clownfish.training.device import on_device
 from clownfish.training.export import export
@@ -90,6 +90,8 @@ def train_classifier(config: ClassifierConfig, say: Say = print) -> Trained:
         f"{config.name}: validation accuracy {trained.accuracy:.3f}, temperature {temperature:.3f}, calibration error "
         f"{trained.calibration_error_before:.3f} → {trained.calibration_error:.3f}"
     )
+    if verdict(trained.calibration_error):
+        say(f"{config.name}: {verdict(trained.calibration_error)}")
     return trained
 
 

@@ -1,5 +1,5 @@
-"""`clownfish train local|remote|siminet` and `clownfish train score`: thin, the work is in the modules beside this
-one."""
+"""`clownfish train local|remote|siminet|discard|score` and `clownfish calibrate`: thin, the work is in the modules
+beside this one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from clownfish.training.config import ClassifierConfig, SimiNetConfig, dataset_of, load_config
+from clownfish.training.config import (
+    CalibrateConfig,
+    ClassifierConfig,
+    DiscardConfig,
+    SimiNetConfig,
+    dataset_of,
+    load_config,
+)
 
 C = TypeVar("C", bound=ClassifierConfig | SimiNetConfig)
 
@@ -101,6 +108,42 @@ def siminet(
         settings = _settings(SimiNetConfig, config, sets, threads, fresh)
         trained = train_siminet(settings, reporter())
     write_siminet_card(settings, config, trained)
+
+
+@train_app.command()
+def discard(
+    config: Config = Path("configs/train/ucf9-discard.toml"),
+    threads: Threads = 1,
+    fresh: Fresh = False,
+    sets: Sets = None,
+) -> None:
+    """Train an early-discard model: is a window worth sending? The baseline that Clownfish is compared with."""
+    from clownfish.datasets.drawn import DRAWN
+    from clownfish.training.discard import DrawnDiscardConfig, train_discard
+    from clownfish.training.discard_card import write_discard_card
+    from clownfish.training.progress import reporter
+
+    kind = DrawnDiscardConfig if dataset_of(config) in DRAWN else DiscardConfig
+    settings = _settings(kind, config, sets, threads, fresh)
+    write_discard_card(settings, config, train_discard(settings, reporter()))
+
+
+def calibrate_command(
+    config: Config = Path("configs/train/ucf9-calibrate.toml"),
+    threads: Threads = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, write nothing.")] = False,
+    sets: Sets = None,
+) -> None:
+    """Fit a model's temperature to data that it was not trained on; say its calibration error before and after."""
+    import torch
+
+    from clownfish.datasets.drawn import DRAWN
+    from clownfish.training.progress import reporter
+    from clownfish.training.recalibrate import DrawnCalibrateConfig, calibrate
+
+    torch.set_num_threads(threads)
+    kind = DrawnCalibrateConfig if dataset_of(config) in DRAWN else CalibrateConfig
+    calibrate(load_config(config, kind, sets or ()), not dry_run, reporter())
 
 
 @train_app.command()

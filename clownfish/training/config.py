@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -109,6 +109,9 @@ class Distil(_Section):
 class ClassifierConfig(_Section):
     """`clownfish train local` and `clownfish train remote`."""
 
+    refits: ClassVar[bool] = True
+    """Whether its training heeds `fit.refit`."""
+
     name: str
     seed: int
     output: Path
@@ -127,6 +130,31 @@ class ClassifierConfig(_Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     tensorboard: bool = False
     """Write TensorBoard's event files beside the CSV (extra `tensorboard`)."""
+
+    @model_validator(mode="after")
+    def _check_refit(self) -> ClassifierConfig:
+        if self.fit.refit and not self.refits:
+            raise ValueError("fit.refit is for a pair on clips: drawn sets draw more instead, discard needs validation")
+        return self
+
+
+class Discard(_Section):
+    """Which windows an early-discard model is to send."""
+
+    positive: tuple[str, ...] = ()
+    """Classes worth sending; without any, all but the background."""
+    background: str = ""
+    """The class in which nothing happens; a drawn data set knows its own."""
+    recall: float = Field(default=0.95, gt=0, lt=1)
+    """Share of the windows worth sending that the threshold, chosen on validation, must let pass."""
+
+
+class DiscardConfig(ClassifierConfig):
+    """`clownfish train discard`."""
+
+    refits = False
+
+    discard: Discard = Discard()
 
 
 class SimiNetConfig(_Section):
@@ -173,6 +201,21 @@ class SimiNetConfig(_Section):
         if min(distance) < 1:
             raise ValueError("expected numbers of windows, 1 or more")
         return distance
+
+
+class CalibrateConfig(_Section):
+    """`clownfish calibrate`."""
+
+    model: str
+    """Weights of a classifier, a path or a `zoo:` name; its description is rewritten."""
+    on: Literal["validation", "streams"] = "validation"
+    """The data set's validation part, or its labelled streams: then these no longer tell how good the model is."""
+    seed: int = 1
+    """Of the joining of clips to streams."""
+    data: Data
+    discard: Discard | None = None
+    """Of an early-discard model: which of the data set's classes are worth sending."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 C = TypeVar("C", bound=BaseModel)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clownfish.classes import difference
 from clownfish.errors import ConfigError, ModelError
 from clownfish.models.description import InputDescription, read_description
 from clownfish.models.load import build, channels_last, load_weights
@@ -25,10 +26,11 @@ class Teacher:
 
     def __init__(self, options: Distil, classes: Sequence[str], shape: InputDescription, device: torch.device) -> None:
         description = read_description(options.teacher)
-        if description.classes != tuple(classes):
+        clause = difference(classes, description.classes)
+        if clause is not None:
             raise ModelError(
-                f"distil.teacher {options.teacher} answers {_few(description.classes)}, the data set's classes are "
-                f"{_few(classes)}; a teacher must know the same classes in the same order"
+                f"distil.teacher {options.teacher} {clause}, compared with the data set; a teacher must know the same "
+                "classes in the same order"
             )
         self.input = description.input
         if self.input.window_size != shape.window_size or self.input.frame_step % shape.frame_step:
@@ -55,7 +57,3 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     log_p = F.log_softmax(teacher / temperature, dim=1)
     log_q = F.log_softmax(student / temperature, dim=1)
     return temperature**2 * F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
-
-
-def _few(classes: Sequence[str]) -> str:
-    return f"{len(classes)} classes ({', '.join(classes[:3])}{', …' if len(classes) > 3 else ''})"

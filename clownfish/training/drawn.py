@@ -27,6 +27,7 @@ from clownfish.training.calibrate import (
     expected_calibration_error,
     fit_temperature,
     softmax,
+    verdict,
 )
 from clownfish.training.classifier import Trained
 from clownfish.training.config import ClassifierConfig, Data
@@ -82,6 +83,8 @@ class DrawnData(Data):
 class DrawnConfig(ClassifierConfig):
     """`clownfish train local` and `clownfish train remote` where the data set is a drawn one."""
 
+    refits = False
+
     data: DrawnData
 
 
@@ -92,8 +95,8 @@ def train_drawn(config: DrawnConfig, say: Say = print) -> Trained:
     """
     torch.manual_seed(config.seed)
     drawn = config.data.draw(config.input.frame_step, say)
-    train, spans = _clips(drawn, [f"train/{i}" for i in range(config.data.train_streams)])
-    validation, more = _clips(drawn, [f"validation/{i}" for i in config.data.validation_groups])
+    train, spans = clips_of(drawn, [f"train/{i}" for i in range(config.data.train_streams)])
+    validation, more = clips_of(drawn, [f"validation/{i}" for i in config.data.validation_groups])
     classes = drawn.of.classes
     balanced = [clip for clip in validation if clip.label != drawn.of.idle]
     say(f"{len(train)} training clips, {len(balanced)} validation clips, none of them idle")
@@ -113,7 +116,7 @@ def train_drawn(config: DrawnConfig, say: Say = print) -> Trained:
     return calibrate_and_export(config, network, description, drawn, say)
 
 
-def _clips(drawn: Drawn, names: list[str]) -> tuple[list[Clip], dict[str, tuple[int, int]]]:
+def clips_of(drawn: Drawn, names: list[str]) -> tuple[list[Clip], dict[str, tuple[int, int]]]:
     clips: list[Clip] = []
     spans: dict[str, tuple[int, int]] = {}
     for name in names:
@@ -149,6 +152,8 @@ def calibrate_and_export(
         f"{config.name}: validation windows {trained.accuracy:.3f}, temperature {temperature:.3f}, calibration error "
         f"{before:.3f} → {trained.calibration_error:.3f}"
     )
+    if verdict(trained.calibration_error):
+        say(f"{config.name}: {verdict(trained.calibration_error)}")
     return trained
 
 

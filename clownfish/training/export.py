@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 from torch import nn
 
-from clownfish.models.description import ModelDescription, SimiNetDescription, write_description
-from clownfish.training.atomic import write_whole
+from clownfish.models.description import ModelDescription, SimiNetDescription
+from clownfish.training.atomic import write_text, write_whole
 
 
 def export(output: Path, network: nn.Module, description: ModelDescription | SimiNetDescription) -> None:
@@ -20,4 +21,9 @@ def export(output: Path, network: nn.Module, description: ModelDescription | Sim
         for name, tensor in network.state_dict().items()
     }
     write_whole(output.with_suffix(".safetensors"), lambda file: file.write(save(weights)))
-    write_description(output.with_suffix(".json"), description)
+    write_json(output.with_suffix(".json"), description)
+
+
+def write_json(path: Path, description: ModelDescription | SimiNetDescription) -> None:
+    """The description as JSON, whole or not at all."""
+    write_text(path, json.dumps(description.model_dump(mode="json", exclude_none=True), indent=2) + "\n")

@@ -17,7 +17,7 @@ from clownfish.models.load import pick_device
 from clownfish.training.batches import Batch, Batches, epochs_of
 from clownfish.training.cache import FrameCache
 from clownfish.training.checkpoint import Checkpoint
-from clownfish.training.config import ClassifierConfig
+from clownfish.training.config import ClassifierConfig, DiscardConfig
 from clownfish.training.distil import Teacher, divergence
 from clownfish.training.logs import RunLog
 from clownfish.training.optimise import make_optimizer, set_learning_rate, train_mode
@@ -31,6 +31,8 @@ VALIDATION_BATCH = 8
 def checkpoint_of(config: ClassifierConfig, classes: tuple[str, ...]) -> Checkpoint:
     """The run's checkpoint: it goes on only as the same network, on the same classes and input."""
     identity = config.model_dump(mode="json", include={"architecture", "options", "input", "seed"})
+    if isinstance(config, DiscardConfig):
+        identity["discard"] = config.discard.model_dump(mode="json", exclude={"recall"})
     return Checkpoint(config.runs / config.name, {"classes": classes, **identity}, config.model_dump(mode="json"))
 
 

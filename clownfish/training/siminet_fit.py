@@ -2,72 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
 from clownfish.errors import ModelError
+from clownfish.models.load import pick_device
 from clownfish.models.siminet import SimiNetModule
+from clownfish.training.checkpoint import Checkpoint
 from clownfish.training.config import SimiNetConfig
+from clownfish.training.logs import RunLog
 from clownfish.training.measure import auc
-
-Array = npt.NDArray[np.float32]
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Neighbouring windows."""
-
-    previous: Array
-    """(n, feature size)"""
-    current: Array
-    same: npt.NDArray[np.bool_]
-    """(n,) whether both show one context."""
+from clownfish.training.progress import Say, track
+from clownfish.training.siminet_pairs import Array, Pairs
 
 
-def fit(config: SimiNetConfig, train: Pairs, validation: Pairs, say: Say) -> tuple[SimiNetModule, float]:
-    """(SimiNet with the standardisation of its input folded in, its validation AUC)."""
+def fit(config: SimiNetConfig, train: Pairs, validation: Pairs, say: Say, way: str = "") -> tuple[SimiNetModule, float]:
+    """(SimiNet with the standardisation of its input folded in, its validation AUC): the best epoch's.
+
+    Binary cross-entropy; one checkpoint per epoch, under the run's folder in one named `way` and after the pairs, from
+    which it goes on bit by bit. Raises ModelError where the loss is not finite.
+    """
+    device = pick_device(config.device)
     size = train.previous.shape[1]
     mean, std = train.previous.mean(0), np.float32(train.previous.std(0).mean() + 1e-6)
     a, b, c, d = (
-        torch.from_numpy((x - mean) / std)
+        torch.from_numpy((x - mean) / std).to(device)
         for x in (train.previous, train.current, validation.previous, validation.current)
     )
-    same = torch.from_numpy(train.same).float()
+    same = torch.from_numpy(train.same).float().to(device)
     steady = float(same.mean())
     weight = torch.where(same > 0, (1 - config.transition_share) / steady, config.transition_share / (1 - steady))
+    torch.manual_seed(config.seed)
     module = SimiNetModule(size, config.hidden)
     begin_with_differences(module)
+    module.to(device)
     optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    generator = torch.Generator().manual_seed(config.seed)
-    best, kept = -1.0, module.state_dict()
-    for epoch in range(config.epochs):
-        module.train()
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * (1 - epoch / config.epochs)
-        for part in torch.split(torch.randperm(len(same), generator=generator), config.batch):
-            x, y = (a[part], b[part]) if torch.rand(1, generator=generator) < 0.5 else (b[part], a[part])
-            noise = [config.noise * torch.randn(len(part), size, generator=generator) for _ in range(2)]
-            logit = module.logit(x + noise[0], y + noise[1])
-            loss = (F.binary_cross_entropy_with_logits(logit, same[part], reduction="none") * weight[part]).mean()
-            if not torch.isfinite(loss):
-                raise ModelError(f"SimiNet's loss is {loss.item()} in epoch {epoch}: lower learning_rate")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+    folder = config.runs / config.name / f"{way or 'pairs'}-{_digest(train, validation)}"
+    checkpoint = Checkpoint(folder, {"feature_size": size, "hidden": config.hidden}, config.model_dump(mode="json"))
+    history: list[dict[str, float]] = []
+    best: dict[str, Any] = {"auc": -1.0, "epoch": -1, "network": module.state_dict()}
+    first = 0
+    state = checkpoint.load(say)
+    if state is not None:
+        with checkpoint.restoring():
+            module.load_state_dict(state["network"])
+            optimizer.load_state_dict(state["optimizer"])
+            first, history, best = state["epoch"], state["history"], state["best"]
+    log = RunLog(folder, config.tensorboard)
+    for epoch in range(first, config.epochs):
+        if config.patience is not None and epoch - best["epoch"] > config.patience:
+            say(f"stopped: no better for {config.patience} epochs than epoch {best['epoch'] + 1}")
+            break
+        loss = _epoch(config, module, optimizer, (a, b, same, weight), epoch, say)
         with torch.inference_mode():
-            score = auc(module.eval()(c, d).numpy(), validation.same)
-        say(f"epoch {epoch + 1}/{config.epochs}: loss {loss.item():.4f}, validation AUC {score:.4f}")
-        if score > best:
-            best, kept = score, {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    module.load_state_dict(kept)
+            score = auc(module.eval()(c, d).cpu().numpy(), validation.same)
+        if score > best["auc"]:
+            weights = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+            best = {"auc": score, "epoch": epoch, "network": weights}
+        history.append({"epoch": epoch, "loss": loss, "validation_auc": score})
+        checkpoint.save(
+            epoch + 1, network=module.state_dict(), optimizer=optimizer.state_dict(), history=history, best=best
+        )
+        log.write(history)
+        say(f"epoch {epoch + 1}/{config.epochs}: loss {loss:.4f}, validation AUC {score:.4f}")
+    log.close()
+    module.load_state_dict(best["network"])
+    module.to("cpu")
     fold_standardisation(module, mean, std)
-    return module, best
+    return module, float(best["auc"])
+
+
+def _epoch(
+    config: SimiNetConfig,
+    module: SimiNetModule,
+    optimizer: torch.optim.Optimizer,
+    data: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
+    epoch: int,
+    say: Say,
+) -> float:
+    """One epoch over (previous, current, same, weight); returns the last batch's loss."""
+    previous, current, same, weight = data
+    device = previous.device
+    generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+    module.train()
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * (1 - epoch / config.epochs)
+    parts = torch.split(torch.randperm(len(same), generator=generator), config.batch)
+    for part in track(say, parts, len(parts), f"epoch {epoch + 1}/{config.epochs}"):
+        a, b = previous[part], current[part]
+        x, y = (a, b) if torch.rand(1, generator=generator) < 0.5 else (b, a)
+        noise = [config.noise * torch.randn(x.shape, generator=generator).to(device) for _ in range(2)]
+        logit = module.logit(x + noise[0], y + noise[1])
+        loss = (F.binary_cross_entropy_with_logits(logit, same[part], reduction="none") * weight[part]).mean()
+        if not torch.isfinite(loss):
+            raise ModelError(f"SimiNet's loss is {loss.item()} in epoch {epoch + 1}: lower learning_rate")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return float(loss.detach())
+
+
+def _digest(*all_pairs: Pairs) -> str:
+    """Names the data, so that a classifier trained anew gives a run of its own."""
+    digest = hashlib.sha256()
+    for pairs in all_pairs:
+        for part in (pairs.previous, pairs.current, pairs.same):
+            digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()[:8]
 
 
 def fit_platt(module: SimiNetModule, pairs: Pairs) -> tuple[float, float]:
