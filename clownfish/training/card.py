@@ -28,7 +28,9 @@ IMAGENET = (
 def write_classifier_card(config: ClassifierConfig, path: Path, role: str, trained: Trained) -> None:
     """Write `output`.md; `path` is the configuration's own, `role` the command that trained it: local or remote."""
     shape, fit = config.input, config.fit
-    probe = f"{fit.probe_epochs} epochs of the last layer alone, then " if fit.probe_epochs else ""
+    probe = f"{fit.probe_epochs} epochs of the last layer alone" if fit.probe_epochs else ""
+    whole = f"{fit.epochs} epochs of {fit.optimizer}" if fit.epochs else ""
+    steps = ", then ".join(step for step in (probe, whole) if step)
     frozen = f", {len(fit.frozen)} first layers and blocks fixed" if fit.frozen else ""
     lite = config.options.get("lite", 0)
     initial = IMAGENET.format(lite=lite) if config.initial == "imagenet" else f"{config.initial}."
@@ -55,7 +57,7 @@ A classifier over windows of {shape.window_size} frames ({step}{shape.width}×{s
 - **Classes**: {", ".join(trained.description.classes)}.
 - **Data and terms**: {TERMS.get(config.data.dataset, config.data.dataset)}{learned(config.data)}
 - **Initial weights**: {initial}
-- **Recipe**: {probe}{fit.epochs} epochs of {fit.optimizer}{frozen}{refit}; the rest stands in the configuration.
+- **Recipe**: {steps}{frozen}{refit}; the rest stands in the configuration.
 - **Command**: `clownfish train {role} --config {path.as_posix()}`; seed {config.seed}.
 - **Validation**, on {groups(config.data)}: {100 * trained.accuracy:.1f} % of windows right by
   their middle frame's class.

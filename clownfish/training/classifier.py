@@ -20,6 +20,7 @@ from clownfish.training.device import on_device
 from clownfish.training.export import export
 from clownfish.training.initial import begin
 from clownfish.training.loop import fit
+from clownfish.training.probe import Known
 from clownfish.training.progress import Say
 from clownfish.training.streams import joined_streams, see
 
@@ -68,7 +69,8 @@ def train_classifier(config: ClassifierConfig, say: Say = print) -> Trained:
         temperature=1.0,
     )
     network = channels_last(build(description))
-    begin(network, cache, train, classes, config, say)
+    known: Known = {}
+    begin(network, cache, train, classes, config, say, known)
     fit(network, cache, train, validation, classes, config, say)
     network.eval()
     rng = np.random.default_rng(config.seed)
@@ -84,7 +86,7 @@ def train_classifier(config: ClassifierConfig, say: Say = print) -> Trained:
         calibration_error_before=expected_calibration_error(softmax(logits), labels),
     )
     if config.fit.refit:
-        network = _refit(description, cache, train + validation, validation, config, say)
+        network = _refit(description, cache, train + validation, validation, config, say, known)
     export(config.output, network, trained.description)
     say(
         f"{config.name}: validation accuracy {trained.accuracy:.3f}, temperature {temperature:.3f}, calibration error "
@@ -102,6 +104,7 @@ def _refit(
     validation: list[Clip],
     config: ClassifierConfig,
     say: Say,
+    known: Known,
 ) -> Network:
     """The same recipe from its initial weights on all clips, in a run folder of its own. What its log says of
     validation clips is of clips that it learned from."""
@@ -109,6 +112,6 @@ def _refit(
     again = config.model_copy(update={"name": f"{config.name}-refit"})
     torch.manual_seed(config.seed)
     network = channels_last(build(description))
-    begin(network, cache, clips, description.classes, again, say)
+    begin(network, cache, clips, description.classes, again, say, known)
     fit(network, cache, clips, validation, description.classes, again, say)
     return network.eval()

@@ -19,14 +19,22 @@ from clownfish.training.distil import Teacher
 from clownfish.training.loop import checkpoint_of
 from clownfish.training.optimise import choose_layers
 from clownfish.training.precision import Precision
-from clownfish.training.probe import probe
+from clownfish.training.probe import Known, probe
 from clownfish.training.progress import Say
 
 
 def begin(
-    network: Network, cache: FrameCache, clips: list[Clip], classes: tuple[str, ...], config: ClassifierConfig, say: Say
+    network: Network,
+    cache: FrameCache,
+    clips: list[Clip],
+    classes: tuple[str, ...],
+    config: ClassifierConfig,
+    say: Say,
+    known: Known | None = None,
 ) -> None:
     """Initial weights and probe of a run that has no checkpoint yet; leaves one from which `fit` goes on.
+
+    `known`: embeddings that a probe of another run with the same initial weights left, and that this one adds to.
 
     Raises ConfigError or ModelError for whatever in the configuration would stop `fit`, before any work is done.
     """
@@ -40,7 +48,7 @@ def begin(
         return
     load_initial(network, config.initial)
     if config.fit.probe_epochs:
-        probe(network, cache, clips, classes, config, say)
+        probe(network, cache, clips, classes, config, say, {} if known is None else known)
     checkpoint.save(0, network=network.state_dict(), optimizer=None, scaler={}, history=[], best=None)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from clownfish.datasets.base import Clip
@@ -21,27 +23,35 @@ PROBE_BATCH = 128
 PROBE_LEARNING_RATE = 1e-3
 
 
+Known = dict[str, Tensor]
+"""Clip's file name → embeddings of its windows (windows, embedding size)."""
+
+
 def probe(
-    network: Network, cache: FrameCache, clips: list[Clip], classes: tuple[str, ...], config: ClassifierConfig, say: Say
+    network: Network,
+    cache: FrameCache,
+    clips: list[Clip],
+    classes: tuple[str, ...],
+    config: ClassifierConfig,
+    say: Say,
+    known: Known,
 ) -> None:
     """Train the last layer alone, on embeddings of unchanged windows, computed once: quick, and fine-tuning starts from
-    answers instead of noise (Kumar et al., "Fine-Tuning can Distort Pretrained Features", ICLR 2022)."""
+    answers instead of noise (Kumar et al., "Fine-Tuning can Distort Pretrained Features", ICLR 2022).
+
+    `known` holds what this body made of clips before, and is added to.
+    """
     network.eval()
-    shape = config.input
-    embeddings, labels = [], []
     device = pick_device(config.device)
     forward = Precision(config.fit.precision, device)
     with torch.inference_mode(), on_device(network, device) as there, forward.autocast():
         for n, clip in enumerate(track(say, clips, len(clips), "probe: embedding clips")):
-            frames = cache.clip(clip)
-            latest = max(len(frames) - shape.frames, 0)
-            starts = np.unique(np.linspace(0, latest, config.fit.probe_windows).round().astype(int))
-            windows = torch.stack([plain(window_at(frames, int(first), shape), shape) for first in starts])
-            embeddings.append(there.embed(windows).float())
-            labels += [classes.index(clip.label)] * len(starts)
+            if clip.path.name not in known:
+                known[clip.path.name] = _embeddings(there, cache.clip(clip), config)
             if n % 100 == 99:
                 say(f"probe: {n + 1} of {len(clips)} clips embedded")
-    x, y = torch.cat(embeddings).clone(), torch.tensor(labels)
+    x = torch.cat([known[clip.path.name] for clip in clips])
+    y = torch.tensor([classes.index(clip.label) for clip in clips for _ in known[clip.path.name]])
     mean, std = torch.zeros(x.shape[1]), torch.ones(x.shape[1])
     if config.fit.probe_standardise:
         mean, std = x.mean(0), x.std(0) + 1e-3
@@ -59,3 +69,12 @@ def probe(
         say(f"probe: training accuracy {(network.eval().head(x).argmax(1) == y).float().mean():.3f}")
         last.weight.div_(std)
         last.bias.sub_(last.weight @ mean)
+
+
+def _embeddings(network: Network, frames: npt.NDArray[np.uint8], config: ClassifierConfig) -> Tensor:
+    """Those of a clip's windows, (windows, embedding size)."""
+    shape = config.input
+    latest = max(len(frames) - shape.frames, 0)
+    starts = np.unique(np.linspace(0, latest, config.fit.probe_windows).round().astype(int))
+    windows = torch.stack([plain(window_at(frames, int(first), shape), shape) for first in starts])
+    return network.embed(windows).float()
