@@ -113,7 +113,9 @@ def ready(network: Network, description: ModelDescription, device: Device, preci
         seen = (1, 3, description.input.frames, description.input.height, description.input.width)
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise ModelError(f"model {description.name!r} cannot take an input of shape {seen}: {reason}") from error
-    if p.shape != (1, len(description.classes)):
+    if p.ndim != 2 or len(p) != 1:
+        raise ModelError(f"model {description.name!r} answers {p.shape}, expected (windows, classes)")
+    if p.shape[1] != len(description.classes):
         raise ModelError(
             f"model {description.name!r} answers {p.shape[1]} classes, its description names {len(description.classes)}"
         )
