@@ -17,8 +17,8 @@ from clownfish.datasets.joined import Segment, join
 from clownfish.models.adapter import Network
 from clownfish.models.description import InputDescription
 from clownfish.models.frame import FrameNet
-from clownfish.models.temporal import Temporal
 from clownfish.models.siminet import SimiNetModule
+from clownfish.models.temporal import Temporal
 from clownfish.training.cache import FrameCache
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax
 from clownfish.training.classifier import learning_rate_share
