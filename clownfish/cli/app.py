@@ -26,7 +26,7 @@ from clownfish.evaluation.cli import eval_app
 from clownfish.lab.cli import bench_command
 from clownfish.settings import Config, to_tree
 from clownfish.supervisor import Supervisor
-from clownfish.training.cli import train_app
+from clownfish.training.cli import calibrate_command, train_app
 
 app = typer.Typer(
     help="Real-time video analytics that a small edge box and a cloud do together.",
@@ -40,6 +40,7 @@ app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 app.add_typer(model_app, name="model")
 app.command("bench")(bench_command)
+app.command("calibrate")(calibrate_command)
 
 ConfigFile = Annotated[Path, typer.Argument(help="TOML file", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value; repeatable.")]
