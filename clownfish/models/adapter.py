@@ -1,4 +1,4 @@
-"""From a torch network to `WindowModel`: resize, normalise, embed, classify, calibrate."""
+"""From a network behind an engine to `WindowModel`: resize, normalise, embed, classify, calibrate."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from clownfish.models.description import InputDescription, ModelDescription
 from clownfish.opencv import cv2
 
 if TYPE_CHECKING:
+    from clownfish.models.engines.base import Engine
 
     class Network(nn.Module):
         """What every architecture offers beside being a torch module."""
@@ -53,28 +54,30 @@ def describe_feature(embedding: Tensor, logits: Tensor, description: ModelDescri
     return logits if description.feature == "logits" else nn.functional.normalize(embedding, dim=1)
 
 
-class TorchClassifier:
-    """A `WindowModel` over a network that is already on its device, in its precision and in eval mode."""
+def network_input(
+    windows: Sequence[Sequence[Pixels]], description: InputDescription, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """What the network takes of some windows: (batch, 3, frames, height, width), normalised, stored channels last."""
+    frames = torch.from_numpy(np.stack([pick_frames(window, description) for window in windows]))
+    return normalise(frames.to(device), description, dtype).permute(0, 4, 1, 2, 3)
 
-    def __init__(
-        self, network: Network, description: ModelDescription, device: torch.device, dtype: torch.dtype
-    ) -> None:
+
+class Classifier:
+    """A `WindowModel` over an engine."""
+
+    def __init__(self, engine: Engine, description: ModelDescription) -> None:
         self.name = description.name
         self.classes = description.classes
         self.window_size = description.input.window_size
         self.description = description
-        self.device = device
-        self._network = network
-        self._dtype = dtype
+        self.engine = engine
 
     def infer(self, windows: Sequence[Sequence[Pixels]]) -> Inference:
         """See `WindowModel.infer`."""
-        frames = torch.from_numpy(np.stack([pick_frames(window, self.description.input) for window in windows]))
         with torch.inference_mode():
-            x = normalise(frames.to(self.device), self.description.input, self._dtype)
-            x = x.permute(0, 4, 1, 2, 3)  # the memory stays channels last, as the weights' does
-            embedding = self._network.embed(x)
-            logits = self._network.head(embedding).float()
+            x = network_input(windows, self.description.input, self.engine.device, self.engine.dtype)
+            embedding, logits = self.engine.run(x)
+            logits = logits.float()
             p = torch.softmax(logits / self.description.temperature, dim=1)
             feature = describe_feature(embedding.float(), logits, self.description)
             return Inference(p=p.cpu().numpy(), feature=feature.cpu().numpy())
