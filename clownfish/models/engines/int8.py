@@ -88,7 +88,7 @@ def quantised(network: nn.Module, example: Tensor, calibration: Callable[[], Ite
         ) from error
     flat = flat_graph(network, example)
     convolutions_as_modules(flat)
-    whole = parted(flat)
+    whole: Any = parted(flat)
     with _backend() as backend:
         inputs: list[Any] = []
         hook = whole.submod_1.register_forward_pre_hook(lambda module, given: inputs.append(given))
@@ -103,7 +103,8 @@ def quantised(network: nn.Module, example: Tensor, calibration: Callable[[], Ite
             if not seen:
                 raise ModelError("engine 'torch-int8': the source named as `calibration` gave not one window")
             whole.submod_1 = convert_fx(whole.submod_1)
-    return whole
+    quantised_network: nn.Module = whole
+    return quantised_network
 
 
 @contextlib.contextmanager
