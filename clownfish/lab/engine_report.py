@@ -21,10 +21,8 @@ def engine_table(bench: EngineBench) -> Table:
         title=f"{options.model} on {bench.windows} windows of {options.source}, one thread", title_justify="left"
     )
     table.add_column("engine", no_wrap=True)
-    for name in INT8 = "torch-int8"
-
-_COLUMNS:
-        table.add_column(name, justify="left" if name == "on" else "right")
+    for column in _COLUMNS:
+        table.add_column(column, justify="left" if column == "on" else "right")
     for score in sorted(bench.scores, key=lambda each: each.ratio):
         colour = "red" if score in bench.refused else "bold green" if score == bench.recommended else ""
         table.add_row(
