@@ -62,9 +62,10 @@ class Score:
     median_ms: float
     p95_ms: float
     cpu_ms: float
-    """Processor time of this process, the median: what is steady while others use the machine, too."""
+    """Processor time, the median."""
     ratio: float
-    """Of its time to fp32's for the same window, the median over the windows."""
+    """Of its time to fp32's for the same window, the median over the windows: processor time where both compute on the
+    CPU, where an idle machine's latency is that and a busy one's is anything; else wall time."""
     changed: int
     """Windows with another top class than fp32's."""
     difference: float
@@ -225,6 +226,8 @@ def _labels(
 def _score(runner: _Runner, baseline: _Runner, labels: list[npt.NDArray[np.int64]] | None) -> Score:
     p, p0, ms = np.stack(runner.p), np.stack(baseline.p), np.array(runner.ms)
     top = p.argmax(axis=1)
+    on_cpu = {runner.model.engine.runs_on, baseline.model.engine.runs_on} == {"cpu"}
+    mine, base = (np.array(each.cpu_ms if on_cpu else each.ms) for each in (runner, baseline))
     accuracy = None
     if labels is not None:
         right = [label[label >= 0] == answer for label, answer in zip(labels, top, strict=True)]
@@ -238,7 +241,7 @@ def _score(runner: _Runner, baseline: _Runner, labels: list[npt.NDArray[np.int64
         median_ms=float(np.median(ms)),
         p95_ms=float(np.quantile(ms, 0.95)),
         cpu_ms=float(np.median(runner.cpu_ms)),
-        ratio=float(np.median(ms / np.array(baseline.ms))),
+        ratio=float(np.median(mine / base)),
         changed=int((top != p0.argmax(axis=1)).sum()),
         difference=float(np.abs(p - p0).mean()),
         accuracy=accuracy,

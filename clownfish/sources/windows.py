@@ -12,7 +12,7 @@ from clownfish.sources import is_live, open_source
 from clownfish.windowing import WindowManager
 
 CALIBRATION_WINDOWS = 32
-"""Enough for ranges: more moved no answer of the shipped models."""
+"""Ranges need some of all that is to be seen, not much of it."""
 
 
 def spread_windows(

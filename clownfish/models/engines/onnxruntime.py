@@ -44,7 +44,10 @@ class OnnxRuntime:
                 break
             reasons.append(f"{_RUNS_ON[name]}: its libraries cannot be loaded here")
         else:
-            raise ModelError(f"model {task.description.name!r}: onnxruntime cannot run it ({'; '.join(reasons)})")
+            raise ModelError(
+                f"model {task.description.name!r}: onnxruntime cannot run it ({'; '.join(reasons)}); a file below "
+                f"{cache_folder()} may be deleted, it is made anew"
+            )
         self._session: Any = session
         self.runs_on = _RUNS_ON[name]
         self.weights_bytes = path.stat().st_size
@@ -95,7 +98,8 @@ def pick_providers(
                 else "does not compute in that; use precision 'fp32'"
             )
         )
-    return [(name, [each for each in (CUDA, CPU) if each in available and each != name]) for name in found]
+    behind = {TENSORRT: (CUDA, CPU), CUDA: (CPU,), CPU: ()}
+    return [(name, [each for each in behind[name] if each in available]) for name in found]
 
 
 def provider_options(name: str, precision: Precision, folder: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from clownfish.models.engines.base import (
     frames_shape,
     one_by_one,
 )
-from clownfish.models.engines.cache import cached, digest
+from clownfish.models.engines.cache import cache_folder, cached, digest
 from clownfish.models.engines.export import cannot, exported, quiet
 from clownfish.models.engines.onnxfile import OURS, read_outputs
 
@@ -106,8 +106,8 @@ def _read(core: Any, path: Path) -> Any:
         return core.read_model(path)
     except RuntimeError as error:
         raise ModelError(
-            f"{path}: OpenVINO cannot read it ({str(error).strip().splitlines()[-1][:200]}); a user's own file must be "
-            "valid ONNX, one below the cache may be deleted"
+            f"{path}: OpenVINO cannot read it ({str(error).strip().splitlines()[-1][:200]}); a file below "
+            f"{cache_folder()} may be deleted, it is made anew"
         ) from error
 
 
