@@ -16,17 +16,31 @@ from clownfish.errors import ConfigError, ModelError, SourceError
 from clownfish.lab.engine_report import engine_table, failures, verdict
 from clownfish.lab.engines import EngineBench, EngineBenchOptions, bench_engines
 from clownfish.models.description import InputDescription, ModelDescription
-from clownfish.opencv import cv2
-from clownfish.shapes import CLASSES
+from clownfish.opencv import cv2, swap_red_and_blue
+from clownfish.shapes import CLASSES, stream
 from clownfish.sources.windows import spread_windows
 from clownfish.training.export import export
 from tests.model_files import answering
 
-SOURCE = "shapes:test/0"
+FRAMES = 480
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+def source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Real windows, with their truth: the beginning of a drawn stream, as a file."""
+    path = tmp_path_factory.mktemp("video") / "shapes.mp4"
+    drawn = stream("test", 0)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30.0, (172, 128))
+    for pixels in drawn.frames(stop=FRAMES):
+        writer.write(swap_red_and_blue(pixels))
+    writer.release()
+    rows = [f"{each.start},{each.end},{each.label}" for each in drawn.intervals]
+    path.with_suffix(".csv").write_text("\n".join(["start_frame,end_frame,label", *rows]))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, source: str) -> str:
     description = ModelDescription(
         name="small",
         architecture="framenet",
@@ -36,7 +50,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
         feature="logits",
         temperature=1.0,
     )
-    windows = [window.frames for window in spread_windows(SOURCE, 8, 4, 64, 48, 30)]
+    windows = [window.frames for window in spread_windows(source, 8, 4, 64, 48, 30)]
     path = tmp_path_factory.mktemp("model") / "small"
     export(path, answering(description, windows), description)
     return str(path)
@@ -53,22 +67,22 @@ def darkness(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path
 
 
-def measure(model: str, **options: object) -> EngineBench:
+def measure(model: str, source: str, **options: object) -> EngineBench:
     said: list[str] = []
     fields = {"engines": ("torch", "torch-int8"), "windows": 40, "max_changed": 0.2} | options
-    found = bench_engines(EngineBenchOptions(model, SOURCE, **fields), said.append)  # type: ignore[arg-type]
+    found = bench_engines(EngineBenchOptions(model, source, **fields), said.append)  # type: ignore[arg-type]
     assert any("in turn" in each for each in said)
     return found
 
 
 @pytest.fixture(scope="module")
-def fair(model: str) -> EngineBench:
-    return measure(model)
+def fair(model: str, source: str) -> EngineBench:
+    return measure(model, source)
 
 
 @pytest.fixture(scope="module")
-def spoilt(model: str, darkness: str) -> EngineBench:
-    return measure(model, calibration=darkness)
+def spoilt(model: str, source: str, darkness: str) -> EngineBench:
+    return measure(model, source, calibration=darkness)
 
 
 def test_every_engine_answers_every_window_beside_torch_fp32(fair: EngineBench) -> None:
@@ -115,10 +129,10 @@ def test_the_table_shows_each_engine_with_its_agreement(spoilt: EngineBench) -> 
 
 
 def test_the_command_writes_numbers_and_fails_where_a_named_engine_is_refused(
-    tmp_path: Path, model: str, darkness: str
+    tmp_path: Path, model: str, source: str, darkness: str
 ) -> None:
     numbers = tmp_path / "numbers.json"
-    command = ["model", "bench", model, "--source", SOURCE, "--windows", "10", "--calibration", darkness]
+    command = ["model", "bench", model, "--source", source, "--windows", "10", "--calibration", darkness]
     result = CliRunner().invoke(app, [*command, "--engines", "torch-int8", "--json", str(numbers)])
     assert result.exit_code == 1
     assert "refused: torch-int8" in result.output
@@ -127,17 +141,19 @@ def test_the_command_writes_numbers_and_fails_where_a_named_engine_is_refused(
     assert [each["refused"] for each in read["scores"]] == [False, True]
 
 
-def test_an_engine_that_is_not_installed_is_listed_with_the_reason(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+def test_an_engine_that_is_not_installed_is_listed_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, model: str, source: str
+) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    found = measure(model, engines=("openvino",), windows=4)
+    found = measure(model, source, engines=("openvino",), windows=4)
     assert [(each.engine, each.precision) for each in found.absent] == [("openvino", None)]
     assert "not measured: openvino: " in verdict(found)[0]
     assert "pip install 'clownfish[openvino]'" in verdict(found)[0]
     assert failures(found) == ["openvino"]
 
 
-def test_windows_are_calibrated_on_that_are_not_measured(fair: EngineBench) -> None:
-    assert fair.calibrated_on == f"{SOURCE}, windows beside the measured ones"
+def test_windows_are_calibrated_on_that_are_not_measured(fair: EngineBench, source: str) -> None:
+    assert fair.calibrated_on == f"{source}, windows beside the measured ones"
 
 
 @pytest.mark.parametrize(
@@ -150,19 +166,19 @@ def test_windows_are_calibrated_on_that_are_not_measured(fair: EngineBench) -> N
         ({"source": "nowhere.mp4"}, SourceError, "cannot read the video file"),
     ],
 )
-def test_wrong_names_are_errors_before_anything_is_measured(model, options, error, message) -> None:
+def test_wrong_names_are_errors_before_anything_is_measured(model, source, options, error, message) -> None:
     with pytest.raises(error, match=message):
-        bench_engines(EngineBenchOptions(**({"model": model, "source": SOURCE} | options)), lambda text: None)
+        bench_engines(EngineBenchOptions(**({"model": model, "source": source} | options)), lambda text: None)
 
 
 # -- windows of a source -----------------------------------------------------------------------------------------------
 
 
-def test_windows_are_spread_over_all_of_the_source() -> None:
-    t = [window.t for window in spread_windows(SOURCE, 8, 4, 32, 24, 10)]
+def test_windows_are_spread_over_all_of_the_source(source: str) -> None:
+    t = [window.t for window in spread_windows(source, 8, 4, 32, 24, 10)]
     assert len(t) == 10
     assert t[0] == 0
-    assert t[-1] >= 0.9 * (3600 - 8) / 4
+    assert t[-1] >= 0.9 * (FRAMES - 8) / 4
     gaps = np.diff(t)
     assert gaps.max() <= 2 * gaps.min()
 

@@ -58,6 +58,7 @@ class OpenVino:
                 "INFERENCE_PRECISION_HINT": _HINTS[task.precision],
                 "INFERENCE_NUM_THREADS": 1,
                 "NUM_STREAMS": 1,
+                "ENABLE_CPU_PINNING": False,  # the core it chose may be another process's
                 "PERFORMANCE_HINT": "LATENCY",
             },
         )
