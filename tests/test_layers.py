@@ -44,7 +44,7 @@ BESIDE: dict[str, set[str]] = {
     "shapes": {"opencv"},
     "datasets": {"opencv", "puppets", "shapes"},
     "models": {"opencv"},
-    "settings": {"codecs", "sinks"},
+    "settings": {"codecs", "models", "sinks"},
     "config": {"settings"},
     "process": {"bus"},
     "supervisor": {"bus", "process"},
@@ -70,6 +70,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("clownfish.cli", "clownfish.training", "clownfish.sinks.console", "clownfish.evaluation", "clownfish.lab"),
     "matplotlib": ("clownfish.evaluation",),
     "grpc": ("clownfish.lab",),
+    "openvino": ("clownfish.models.engines",),
+    "onnxruntime": ("clownfish.models.engines",),
 }
 """Third-party library → the modules, or packages, that may import it."""
 

@@ -11,8 +11,10 @@ import torch
 
 from clownfish.errors import ModelError
 from clownfish.messages import Pixels
-from clownfish.models.adapter import TorchClassifier, normalise, pick_frames
+from clownfish.models.adapter import Classifier, Network, normalise, pick_frames
 from clownfish.models.description import InputDescription, ModelDescription
+from clownfish.models.engines.base import Task
+from clownfish.models.engines.eager import Eager
 from clownfish.models.frame_features import FrameFeatures, sees_frames
 from clownfish.models.load import build, load_model, ready
 from clownfish.models.temporal import ChangeOverTime, ConvOverTime
@@ -34,7 +36,7 @@ def described(temporal: str = "mean", frame_step: int = 2) -> ModelDescription:
     )
 
 
-def classifier(description: ModelDescription) -> TorchClassifier:
+def classifier(description: ModelDescription) -> Classifier:
     """With random weights, and batch norms that have seen frames: so what differs going in differs coming out."""
     torch.manual_seed(1)
     network = build(description)
@@ -46,7 +48,11 @@ def classifier(description: ModelDescription) -> TorchClassifier:
     frames = torch.from_numpy(np.stack([pick_frames(window, description.input) for window in windows_of(stream())]))
     with torch.inference_mode():
         network.train()(normalise(frames, description.input).permute(0, 4, 1, 2, 3))
-    return ready(network, description, "cpu", "fp32")
+    return ready_of(network, description)
+
+
+def ready_of(network: Network, description: ModelDescription) -> Classifier:
+    return ready(Classifier(Eager(Task(description, network.eval(), device="cpu")), description))
 
 
 def stream(length: int = 40) -> list[Pixels]:
@@ -66,7 +72,7 @@ def test_features_kept_across_windows_change_no_answer(temporal: str, batch: int
     model = classifier(description)
     windows = windows_of(stream())
     answers = [model.infer(windows[n : n + batch]) for n in range(0, len(windows), batch)]
-    network = model._network
+    network = model.engine.frame_by_frame
     with torch.inference_mode():
         frames = torch.from_numpy(np.stack([pick_frames(window, description.input) for window in windows]))
         embedding = network.embed(normalise(frames, description.input).permute(0, 4, 1, 2, 3))
@@ -133,7 +139,7 @@ def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
 
 def test_other_networks_keep_no_features() -> None:
     description = described().model_copy(update={"architecture": "mobilenet3d", "options": {"width": 0.25}})
-    assert ready(build(description), description, "cpu", "fp32").frame_features is None
+    assert ready_of(build(description), description).frame_features is None
     assert not sees_frames(build(description))
 
 
@@ -166,5 +172,5 @@ def test_an_unknown_temporal_head_is_refused() -> None:
 
 def test_a_shipped_frame_network_loads_and_keeps_features() -> None:
     model = load_model("zoo:ucf9/remote", device="cpu")
-    assert isinstance(model, TorchClassifier)
+    assert isinstance(model, Classifier)
     assert model.frame_features is not None

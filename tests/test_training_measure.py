@@ -18,6 +18,7 @@ from clownfish.models.adapter import Network
 from clownfish.models.description import InputDescription
 from clownfish.models.frame import FrameNet
 from clownfish.models.siminet import SimiNetModule
+from clownfish.models.temporal import Temporal
 from clownfish.training.cache import FrameCache
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax
 from clownfish.training.config import Augment, Fit
@@ -122,11 +123,15 @@ def test_a_window_of_a_joined_stream_has_the_context_of_its_middle_frame(every: 
     assert [label for _, label, _ in found] == [0, 0, 0, 0, 1, 1, 1, 1, 1]
 
 
-def test_windows_of_a_framenet_are_seen_frame_by_frame_and_come_out_the_same() -> None:
+@pytest.mark.parametrize("temporal", ["mean", "conv"])
+def test_windows_of_a_framenet_are_seen_frame_by_frame_and_come_out_the_same(temporal: Temporal) -> None:
     """The short cut over shared frames gives what embedding each window whole gives."""
     torch.manual_seed(0)
     cache, a, b = cached(4)
-    network = cast(Network, FrameNet(2, blocks=2).eval())
+    framenet = FrameNet(2, blocks=2, temporal=temporal, hidden=8).eval()
+    if temporal == "conv":
+        torch.nn.init.normal_(framenet.over_time.conv4.weight)
+    network = cast(Network, framenet)
     stream = [Segment(a, 0, 24), Segment(b, 8, 32)]
     seen = see(network, cache, stream, ("x", "y"), SHAPE)
     frames = plain(stream_frames(cache, stream), SHAPE)

@@ -12,7 +12,8 @@ from clownfish.datasets import DATASETS
 from clownfish.datasets.base import Clip, split_by_group
 from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription
-from clownfish.models.load import build, channels_last, pick_device
+from clownfish.models.engines.eager import channels_last, pick_device
+from clownfish.models.load import build
 from clownfish.training.cache import FrameCache, open_cache
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax, verdict
 from clownfish.training.config import ClassifierConfig

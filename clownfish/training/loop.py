@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from clownfish.datasets.base import Clip
 from clownfish.errors import ModelError
 from clownfish.models.adapter import Network
-from clownfish.models.load import pick_device
+from clownfish.models.engines.eager import pick_device
 from clownfish.training.batches import Batch, Batches, epochs_of
 from clownfish.training.cache import FrameCache
 from clownfish.training.checkpoint import Checkpoint
@@ -78,6 +78,7 @@ def fit(
             network.load_state_dict(state["network"])
             if state["optimizer"] is not None:
                 optimizer.load_state_dict(state["optimizer"])
+            if state["scaler"]:  # of fp16 alone; a run may go on in another precision
                 precision.scaler.load_state_dict(state["scaler"])
     log = RunLog(config.runs / config.name, config.tensorboard)
     weights = None if class_weights is None else class_weights.to(device)
