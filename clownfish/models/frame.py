@@ -86,10 +86,9 @@ def scaled_stages(lite: int) -> tuple[tuple[int, int, int, int, int], ...]:
     """`STAGES` of a Lite variant. The first and the last stage keep their one block, as do stem and head their
     channels."""
     width, depth = MULTIPLIERS[lite]
-    last = len(STAGES) - 1
     return tuple(
-        (scaled_channels(channels, width), repeats if n in (0, last) else math.ceil(repeats * depth), *rest)
-        for n, (channels, repeats, *rest) in enumerate(STAGES)
+        (scaled_channels(channels, width), n if n == 1 else math.ceil(n * depth), kernel, stride, expansion)
+        for channels, n, kernel, stride, expansion in STAGES
     )
 
 
