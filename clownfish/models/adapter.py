@@ -14,7 +14,8 @@ from clownfish.errors import ModelError
 from clownfish.messages import Pixels
 from clownfish.models.base import Inference
 from clownfish.models.description import InputDescription, ModelDescription
-from clownfish.opencv import cv2
+from clownfish.models.frame_features import FrameFeatures, sees_frames
+from clownfish.models.resize import resize
 
 if TYPE_CHECKING:
 
@@ -32,13 +33,14 @@ def pick_frames(window: Sequence[Pixels], description: InputDescription) -> npt.
 
     Raises ModelError where the window has another number of frames than the description says.
     """
+    return np.stack([resize(frame, description) for frame in seen_frames(window, description)])
+
+
+def seen_frames(window: Sequence[Pixels], description: InputDescription) -> Sequence[Pixels]:
+    """Likewise, as they came: of whatever size."""
     if len(window) != description.window_size:
         raise ModelError(f"a window of {len(window)} frames came, the model takes {description.window_size}")
-    size = (description.width, description.height)
-    picked = window[description.frame_step - 1 :: description.frame_step]
-    return np.stack(
-        [f if f.shape[1::-1] == size else cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in picked]
-    )
+    return window[description.frame_step - 1 :: description.frame_step]
 
 
 def normalise(frames: Tensor, description: InputDescription, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -66,15 +68,30 @@ class TorchClassifier:
         self.device = device
         self._network = network
         self._dtype = dtype
+        self.frame_features = FrameFeatures(self._features) if sees_frames(network) else None
+        """Where the network sees frames one by one: what it made of those that windows share."""
 
     def infer(self, windows: Sequence[Sequence[Pixels]]) -> Inference:
         """See `WindowModel.infer`."""
-        frames = torch.from_numpy(np.stack([pick_frames(window, self.description.input) for window in windows]))
         with torch.inference_mode():
-            x = normalise(frames.to(self.device), self.description.input, self._dtype)
-            x = x.permute(0, 4, 1, 2, 3)  # the memory stays channels last, as the weights' does
-            embedding = self._network.embed(x)
+            embedding = self._embed(windows)
             logits = self._network.head(embedding).float()
             p = torch.softmax(logits / self.description.temperature, dim=1)
             feature = describe_feature(embedding.float(), logits, self.description)
             return Inference(p=p.cpu().numpy(), feature=feature.cpu().numpy())
+
+    def _embed(self, windows: Sequence[Sequence[Pixels]]) -> Tensor:
+        shape = self.description.input
+        if self.frame_features is not None and sees_frames(self._network):
+            known = self.frame_features.of([seen_frames(window, shape) for window in windows])
+            return self._network.temporal(torch.from_numpy(known).to(self.device, self._dtype))
+        x = self._normalised(np.stack([pick_frames(window, shape) for window in windows]))
+        return self._network.embed(x.permute(0, 4, 1, 2, 3))  # in memory still channels last, as the weights are
+
+    def _features(self, frames: Sequence[Pixels]) -> npt.NDArray[np.float32]:
+        assert sees_frames(self._network)
+        x = self._normalised(np.stack([resize(frame, self.description.input) for frame in frames]))
+        return self._network.frame_features(x.permute(0, 3, 1, 2)).float().cpu().numpy()
+
+    def _normalised(self, frames: npt.NDArray[np.uint8]) -> Tensor:
+        return normalise(torch.from_numpy(frames).to(self.device), self.description.input, self._dtype)

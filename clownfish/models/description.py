@@ -16,6 +16,10 @@ from clownfish.zoo import locate
 
 Feature = Literal["logits", "embedding"]
 
+Resize = Literal["stretch", "shorter_side"]
+"""How a frame comes to the network's size: area-averaged whatever its shape, or scaled until it covers, then cut to the
+middle."""
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -23,12 +27,16 @@ class _Strict(BaseModel):
 
 class InputDescription(_Strict):
     """What the network sees: `window_size` frames, of which every `frame_step`-th (the last one included) is
-    resized to width × height; then (value − mean) / std for each channel R, G, B, values 0 to 255."""
+    resized to width × height; then (value − mean) / std for each channel R, G, B, values 0 to 255.
+
+    `resize` "shorter_side" is what the public 3D networks were trained with: Pillow's bilinear, then the centre crop.
+    """
 
     width: int = Field(gt=0, le=4096)
     height: int = Field(gt=0, le=4096)
     window_size: int = Field(gt=0, le=1024)
     frame_step: int = Field(default=1, gt=0)
+    resize: Resize = "stretch"
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 

