@@ -67,7 +67,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "cv2": ("clownfish.opencv",),
     "av": ("clownfish.datasets", "clownfish.training", "clownfish.evaluation", "clownfish.lab"),
     "typer": ("clownfish.cli", "clownfish.training", "clownfish.evaluation", "clownfish.lab"),
-    "rich": ("clownfish.cli", "clownfish.sinks.console", "clownfish.evaluation", "clownfish.lab"),
+    "rich": ("clownfish.cli", "clownfish.training", "clownfish.sinks.console", "clownfish.evaluation", "clownfish.lab"),
     "matplotlib": ("clownfish.evaluation",),
     "grpc": ("clownfish.lab",),
 }

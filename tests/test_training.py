@@ -11,13 +11,15 @@ import torch
 
 from clownfish.datasets import ucf9
 from clownfish.errors import ConfigError, ModelError
-from clownfish.models.description import read_description, read_siminet_description
+from clownfish.models.description import check_siminet, read_description, read_siminet_description
 from clownfish.models.load import load_model
 from clownfish.models.siminet import SimiNetModule
 from clownfish.similarity.siminet import SimiNet
 from clownfish.training.classifier import train_classifier
 from clownfish.training.config import ClassifierConfig, SimiNetConfig, load_config
-from clownfish.training.siminet import Pairs, fit_platt, fold_platt, train_siminet
+from clownfish.training.siminet import train_siminet
+from clownfish.training.siminet_fit import fit_platt, fold_platt
+from clownfish.training.siminet_pairs import Pairs
 
 CLASSES = ucf9.CLASSES
 GROUPS = (1, 2)
@@ -162,11 +164,18 @@ def test_siminet_trains_on_the_classifiers_features_and_runs_without_torch(root:
             "data": data(root, tmp_path),
         }
     )
-    trained = train_siminet(config, quiet)
+    lines: list[str] = []
+    trained = train_siminet(config, lines.append)
     path = str(tmp_path / "out" / "siminet.safetensors")
-    assert 0 <= trained.auc <= 1
-    assert read_siminet_description(path).feature_size == SimiNet(path).feature_size == 9
-    assert read_siminet_description(path).classifier == "tiny"
+    ways = {(one.feature, one.pairs) for one in trained.candidates}
+    assert ways == {(f, p) for f in ("logits", "embedding") for p in ("neighbours 1 apart", "contexts")}
+    assert trained.auc == max(one.auc for one in trained.candidates) == trained.candidates[0].auc
+    kept = trained.candidates[0].feature
+    assert read_siminet_description(path).feature_size == SimiNet(path).feature_size == {"logits": 9}.get(kept, 128)
+    description = read_description(str(tmp_path / "out" / "tiny"))
+    assert description.feature == kept
+    check_siminet(read_siminet_description(path), description)
+    assert any("feature was 'logits', is 'embedding' now" in line for line in lines) == (kept == "embedding")
 
 
 @pytest.mark.parametrize("name", ["local", "local-wide", "remote", "mobilenet"])

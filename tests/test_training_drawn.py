@@ -138,7 +138,6 @@ CLASSIFIER = """
 architecture = "stacked"
 options = { frames = 4, width = 0.125, depth = 1 }
 feature = "embedding"
-bfloat16 = true
 """
 FIT = """
 [input]
@@ -152,6 +151,7 @@ std = [64.0, 64.0, 64.0]
 epochs = 1
 batch = 8
 learning_rate = 1e-3
+precision = "bf16"
 """
 
 

@@ -18,13 +18,14 @@ from clownfish.models.adapter import Network
 from clownfish.models.description import InputDescription
 from clownfish.models.frame import FrameNet
 from clownfish.models.siminet import SimiNetModule
+from clownfish.models.temporal import Temporal
 from clownfish.training.cache import FrameCache
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax
-from clownfish.training.classifier import learning_rate_share
 from clownfish.training.config import Augment, Fit
 from clownfish.training.measure import Watched, auc, cosine, euclidean, frame_accuracy, window_accuracy
-from clownfish.training.sampling import augmented, plain, training_batches
-from clownfish.training.siminet import begin_with_differences, fold_standardisation
+from clownfish.training.optimise import learning_rate_share
+from clownfish.training.sampling import augmented, plain
+from clownfish.training.siminet_fit import begin_with_differences, fold_standardisation
 from clownfish.training.streams import see, stream_frames, windows_of
 
 SHAPE = InputDescription(width=8, height=6, window_size=16, frame_step=4, mean=(0, 0, 0), std=(1, 1, 1))
@@ -122,11 +123,15 @@ def test_a_window_of_a_joined_stream_has_the_context_of_its_middle_frame(every: 
     assert [label for _, label, _ in found] == [0, 0, 0, 0, 1, 1, 1, 1, 1]
 
 
-def test_windows_of_a_framenet_are_seen_frame_by_frame_and_come_out_the_same() -> None:
+@pytest.mark.parametrize("temporal", ["mean", "conv"])
+def test_windows_of_a_framenet_are_seen_frame_by_frame_and_come_out_the_same(temporal: Temporal) -> None:
     """The short cut over shared frames gives what embedding each window whole gives."""
     torch.manual_seed(0)
     cache, a, b = cached(4)
-    network = cast(Network, FrameNet(2, blocks=2).eval())
+    framenet = FrameNet(2, blocks=2, temporal=temporal, hidden=8).eval()
+    if temporal == "conv":
+        torch.nn.init.normal_(framenet.over_time.conv4.weight)
+    network = cast(Network, framenet)
     stream = [Segment(a, 0, 24), Segment(b, 8, 32)]
     seen = see(network, cache, stream, ("x", "y"), SHAPE)
     frames = plain(stream_frames(cache, stream), SHAPE)
@@ -156,20 +161,6 @@ def test_an_augmented_window_keeps_its_range_and_all_frames_change_alike(seed: i
     assert x.shape == (3, 4, 6, 8)
     assert 0 <= float(x.min()) <= float(x.max()) <= 255
     assert all(torch.equal(x[:, 0], x[:, n]) for n in range(4))
-
-
-def test_the_same_seed_draws_the_same_batches() -> None:
-    cache, a, b = cached()
-    augment = Augment(mixup=0.5)
-
-    def draw() -> list[torch.Tensor]:
-        batches = training_batches(cache, [a, b], ("x", "y"), SHAPE, augment, 3, 4, np.random.default_rng(5))
-        return [part for batch in batches for part in batch]
-
-    first, second = draw(), draw()
-    assert len(first) == 4
-    assert all(torch.equal(p, q) for p, q in zip(first, second, strict=True))
-    assert all(torch.allclose(targets.sum(1), torch.ones(len(targets))) for targets in first[1::2])
 
 
 def test_a_siminet_that_begins_with_differences_cannot_tell_where_the_windows_are() -> None:

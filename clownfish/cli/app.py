@@ -16,6 +16,7 @@ from rich.live import Live
 
 from clownfish import __version__
 from clownfish import log as logging
+from clownfish.cli.model import model_app
 from clownfish.cli.onerun import run_source
 from clownfish.cli.options import RunOptions
 from clownfish.cli.tables import status_table
@@ -25,7 +26,7 @@ from clownfish.evaluation.cli import eval_app
 from clownfish.lab.cli import bench_command
 from clownfish.settings import Config, to_tree
 from clownfish.supervisor import Supervisor
-from clownfish.training.cli import train_app
+from clownfish.training.cli import calibrate_command, train_app
 
 app = typer.Typer(
     help="Real-time video analytics that a small edge box and a cloud do together.",
@@ -37,7 +38,9 @@ config_app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
+app.add_typer(model_app, name="model")
 app.command("bench")(bench_command)
+app.command("calibrate")(calibrate_command)
 
 ConfigFile = Annotated[Path, typer.Argument(help="TOML file", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value; repeatable.")]

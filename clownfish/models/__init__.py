@@ -19,6 +19,7 @@ ARCHITECTURES: "Registry[Callable[..., Network]]" = Registry(
     {
         "mobilenet3d": "clownfish.models.mobilenet:MobileNet3d",
         "resnet3d": "clownfish.models.resnet:ResNet3d",
+        "resnext3d": "clownfish.models.resnext:ResNeXt3d",
         "framenet": "clownfish.models.frame:FrameNet",
         "stacked": "clownfish.models.stacked:StackedNet",
     },

@@ -70,9 +70,11 @@ def _load(path: Path) -> Any:
             f"{path}: holds more than tensors and needs {code[1]} to be run, which an untrusted file must not; where "
             "you trust it, save its state_dict alone: torch.save({'arch': …, 'state_dict': model.state_dict()}, …)"
         ) from error
-    except Exception as error:  # bytes that are no checkpoint make torch raise nearly anything
-        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+    except (OSError, EOFError, RuntimeError) as error:
+        reason = str(error).partition(". ")[0].partition("\n")[0] or "it ends too soon"
         raise ModelError(f"{path}: is not a whole checkpoint ({reason})") from error
+    except Exception as error:  # other files' bytes, read as a pickle, make torch raise nearly anything
+        raise ModelError(f"{path}: is no checkpoint that torch.save wrote") from error
 
 
 def _is_torchscript(path: Path) -> bool:

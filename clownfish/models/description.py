@@ -69,6 +69,8 @@ class ModelDescription(_Strict):
     """What `Inference.feature` holds: logits before the temperature, or the pooled embedding scaled to unit length."""
     temperature: float = Field(gt=0)
     """p = softmax(logits / temperature)."""
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    """Of an early-discard model, classes `discard` and `send`: a window is sent where p of `send` is at least this."""
 
     @model_validator(mode="after")
     def _check(self) -> ModelDescription:

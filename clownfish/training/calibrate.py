@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 BINS = 15
+ENOUGH = 0.05
+"""Expected calibration error above this is said aloud."""
 
 
 def softmax(logits: npt.NDArray[np.floating], temperature: float = 1.0) -> npt.NDArray[np.float64]:
@@ -46,3 +48,13 @@ def expected_calibration_error(p: npt.NDArray[np.floating], labels: npt.NDArray[
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     gaps = [abs(confidence[bins == b].mean() - right[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
     return float(sum(gaps))
+
+
+def verdict(error: float) -> str:
+    """What to say of an expected calibration error: nothing where it is small enough."""
+    if error <= ENOUGH:
+        return ""
+    return (
+        f"the expected calibration error stays at {100 * error:.1f} %, above {100 * ENOUGH:.0f} %: one temperature "
+        "does not mend it; hold out more validation data, or train with more augmentation or label smoothing"
+    )

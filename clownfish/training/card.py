@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from clownfish.datasets.drawn import DRAWN
+from clownfish.training.atomic import write_text
 from clownfish.training.classifier import Trained
 from clownfish.training.config import ClassifierConfig, Data, SimiNetConfig
 from clownfish.training.drawn import DrawnData
-from clownfish.training.siminet import TrainedSimiNet
+from clownfish.training.siminet_choice import TrainedSimiNet
 
 TERMS = {
     "ucf9": (
@@ -27,7 +28,14 @@ def write_classifier_card(config: ClassifierConfig, path: Path, role: str, train
     shape, fit = config.input, config.fit
     probe = f"{fit.probe_epochs} epochs of the last layer alone, then " if fit.probe_epochs else ""
     frozen = f", {len(fit.frozen)} first layers and blocks fixed" if fit.frozen else ""
-    initial = IMAGENET if config.initial == "imagenet" else "random."
+    if fit.trained:
+        frozen += f", of {', '.join(fit.trained)} alone"
+    if fit.patience is not None:
+        frozen += f", the best epoch kept (patience {fit.patience})"
+    initial = IMAGENET if config.initial == "imagenet" else f"{config.initial}."
+    if config.distil is not None:
+        distil = config.distil
+        frozen += f", taught by {distil.teacher} (weight {distil.weight:g}, temperature {distil.temperature:g})"
     drawn = isinstance(config.data, DrawnData)
     idle = "idle's logit shifted to how often people idle, " if drawn and DRAWN[config.data.dataset].idle else ""
     ordinal = {2: "2nd", 3: "3rd"}.get(shape.frame_step, f"{shape.frame_step}th")
@@ -39,17 +47,17 @@ A classifier over windows of {shape.window_size} frames ({step}{shape.width}×{s
 `{config.architecture}` with `{config.options}`. Its `feature` is the {config.feature}.
 
 - **Classes**: {", ".join(trained.description.classes)}.
-- **Data and terms**: {TERMS.get(config.data.dataset, config.data.dataset)}{_learned(config.data)}
+- **Data and terms**: {TERMS.get(config.data.dataset, config.data.dataset)}{learned(config.data)}
 - **Initial weights**: {initial}
 - **Recipe**: {probe}{fit.epochs} epochs of {fit.optimizer}{frozen}; the rest stands in the configuration.
 - **Command**: `clownfish train {role} --config {path.as_posix()}`; seed {config.seed}.
-- **Validation**, on {_groups(config.data)}: {100 * trained.accuracy:.1f} % of windows right by
+- **Validation**, on {groups(config.data)}: {100 * trained.accuracy:.1f} % of windows right by
   their middle frame's class.
 - **Calibration**: {idle}temperature {trained.description.temperature:g}, chosen there; expected calibration error
   {100 * trained.calibration_error_before:.1f} % before, {100 * trained.calibration_error:.1f} % after.
 - **Scores on the labelled streams**: in README.md beside this card.
 """
-    config.output.with_suffix(".md").write_text(body.lstrip(), encoding="utf-8")
+    write_text(config.output.with_suffix(".md"), body.lstrip())
 
 
 def write_siminet_card(config: SimiNetConfig, path: Path, trained: TrainedSimiNet) -> None:
@@ -65,23 +73,31 @@ SimiNet (Fig. 6 of the paper): do two windows that follow each other show the sa
 It compares the {trained.description.feature} of `{trained.description.classifier}`, and of no other model.
 
 - **Data and terms**: {TERMS.get(config.data.dataset, config.data.dataset)}
-- **Recipe**: neighbouring windows of {pairs};
+- **Recipe**: windows of {pairs};
+  pairs: {trained.candidates[0].pairs};
   binary cross-entropy in which all transitions together weigh {config.transition_share:g}.
 - **Command**: `clownfish train siminet --config {path.as_posix()}`; seed {config.seed}.
-- **Validation**, on {_groups(config.data)}: area under the ROC curve {trained.auc:.4f}, transitions
-  against steady pairs; cosine similarity of the same features gives {trained.auc_cosine:.4f} there.
+- **Validation**, on {groups(config.data)}: area under the ROC curve {trained.auc:.4f}, transitions
+  against steady pairs of neighbouring windows; there cosine similarity of the same features gives
+  {trained.auc_cosine:.4f}, their Euclidean distance {trained.auc_euclidean:.4f}.{_others(trained)}
 - **Scores on the labelled streams**: in README.md beside this card.
 """
-    config.output.with_suffix(".md").write_text(body.lstrip(), encoding="utf-8")
+    write_text(config.output.with_suffix(".md"), body.lstrip())
 
 
-def _groups(data: Data) -> str:
+def _others(trained: TrainedSimiNet) -> str:
+    """What else was tried, and did worse."""
+    others = [f"{one.feature} with {one.pairs} {one.auc:.4f}" for one in trained.candidates[1:]]
+    return f" Tried, too: {', '.join(others)}." if others else ""
+
+
+def groups(data: Data) -> str:
     groups = ", ".join(map(str, data.validation_groups))
     if isinstance(data, DrawnData):
         return f"validation streams {groups}"
     return f"streams joined from groups {groups}, which it was not trained on"
 
 
-def _learned(data: Data) -> str:
+def learned(data: Data) -> str:
     """What a classifier on drawn streams learned from."""
     return f" Train streams 0 to {data.train_streams - 1}." if isinstance(data, DrawnData) else ""

@@ -1,14 +1,23 @@
-"""`clownfish train local|remote|siminet` and `clownfish train score`: thin, the work is in the modules beside this
-one."""
+"""`clownfish train local|remote|siminet|discard|score` and `clownfish calibrate`: thin, the work is in the modules
+beside this one."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
-from clownfish.training.config import ClassifierConfig, SimiNetConfig, dataset_of, load_config
+from clownfish.training.config import (
+    CalibrateConfig,
+    ClassifierConfig,
+    DiscardConfig,
+    SimiNetConfig,
+    dataset_of,
+    load_config,
+)
+
+C = TypeVar("C", bound=ClassifierConfig | SimiNetConfig)
 
 train_app = typer.Typer(
     no_args_is_help=True,
@@ -17,54 +26,124 @@ train_app = typer.Typer(
 
 Config = Annotated[Path, typer.Option("--config", help="TOML file, see configs/train/.")]
 Threads = Annotated[int, typer.Option(min=1, help="torch threads.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start over where a checkpoint lies.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value; repeatable.")]
 
 
-def _classifier(role: str, config: Path, threads: int) -> None:
+def _settings(kind: type[C], config: Path, sets: list[str] | None, threads: int, fresh: bool) -> C:
+    """The validated configuration; what can stop a run before it works does so here."""
     import torch
 
+    from clownfish.training.atomic import check_writable
+    from clownfish.training.checkpoint import forget
+
+    torch.set_num_threads(threads)
+    settings = load_config(config, kind, sets or ())
+    run = settings.runs / settings.name
+    check_writable("output", settings.output)
+    check_writable("runs", run / "log.csv")
+    if fresh:
+        forget(run)
+    return settings
+
+
+def _classifier(role: str, config: Path, sets: list[str] | None, threads: int, fresh: bool) -> None:
     from clownfish.datasets.drawn import DRAWN
     from clownfish.training.card import write_classifier_card
     from clownfish.training.classifier import train_classifier
     from clownfish.training.drawn import DrawnConfig, train_drawn
+    from clownfish.training.progress import reporter
 
-    torch.set_num_threads(threads)
+    settings: ClassifierConfig
     if dataset_of(config) in DRAWN:
-        drawn = load_config(config, DrawnConfig)
-        write_classifier_card(drawn, config, role, train_drawn(drawn, typer.echo))
+        settings = drawn = _settings(DrawnConfig, config, sets, threads, fresh)
+        trained = train_drawn(drawn, reporter())
     else:
-        settings = load_config(config, ClassifierConfig)
-        write_classifier_card(settings, config, role, train_classifier(settings, typer.echo))
+        settings = _settings(ClassifierConfig, config, sets, threads, fresh)
+        trained = train_classifier(settings, reporter())
+    write_classifier_card(settings, config, role, trained)
 
 
 @train_app.command()
-def local(config: Config = Path("configs/train/ucf9-local.toml"), threads: Threads = 1) -> None:
+def local(
+    config: Config = Path("configs/train/ucf9-local.toml"),
+    threads: Threads = 1,
+    fresh: Fresh = False,
+    sets: Sets = None,
+) -> None:
     """Train the edge's small model."""
-    _classifier("local", config, threads)
+    _classifier("local", config, sets, threads, fresh)
 
 
 @train_app.command()
-def remote(config: Config = Path("configs/train/ucf9-remote.toml"), threads: Threads = 1) -> None:
+def remote(
+    config: Config = Path("configs/train/ucf9-remote.toml"),
+    threads: Threads = 1,
+    fresh: Fresh = False,
+    sets: Sets = None,
+) -> None:
     """Train the cloud's large model."""
-    _classifier("remote", config, threads)
+    _classifier("remote", config, sets, threads, fresh)
 
 
 @train_app.command()
-def siminet(config: Config = Path("configs/train/ucf9-siminet.toml"), threads: Threads = 1) -> None:
+def siminet(
+    config: Config = Path("configs/train/ucf9-siminet.toml"),
+    threads: Threads = 1,
+    fresh: Fresh = False,
+    sets: Sets = None,
+) -> None:
     """Train SimiNet on the features of a trained local model."""
-    import torch
-
     from clownfish.datasets.drawn import DRAWN
     from clownfish.training.card import write_siminet_card
     from clownfish.training.drawn_siminet import DrawnSimiNetConfig, train_drawn_siminet
+    from clownfish.training.progress import reporter
     from clownfish.training.siminet import train_siminet
 
-    torch.set_num_threads(threads)
+    settings: SimiNetConfig
     if dataset_of(config) in DRAWN:
-        drawn = load_config(config, DrawnSimiNetConfig)
-        write_siminet_card(drawn, config, train_drawn_siminet(drawn, typer.echo))
+        settings = drawn = _settings(DrawnSimiNetConfig, config, sets, threads, fresh)
+        trained = train_drawn_siminet(drawn, reporter())
     else:
-        settings = load_config(config, SimiNetConfig)
-        write_siminet_card(settings, config, train_siminet(settings, typer.echo))
+        settings = _settings(SimiNetConfig, config, sets, threads, fresh)
+        trained = train_siminet(settings, reporter())
+    write_siminet_card(settings, config, trained)
+
+
+@train_app.command()
+def discard(
+    config: Config = Path("configs/train/ucf9-discard.toml"),
+    threads: Threads = 1,
+    fresh: Fresh = False,
+    sets: Sets = None,
+) -> None:
+    """Train an early-discard model: is a window worth sending? The baseline that Clownfish is compared with."""
+    from clownfish.datasets.drawn import DRAWN
+    from clownfish.training.discard import DrawnDiscardConfig, train_discard
+    from clownfish.training.discard_card import write_discard_card
+    from clownfish.training.progress import reporter
+
+    kind = DrawnDiscardConfig if dataset_of(config) in DRAWN else DiscardConfig
+    settings = _settings(kind, config, sets, threads, fresh)
+    write_discard_card(settings, config, train_discard(settings, reporter()))
+
+
+def calibrate_command(
+    config: Config = Path("configs/train/ucf9-calibrate.toml"),
+    threads: Threads = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, write nothing.")] = False,
+    sets: Sets = None,
+) -> None:
+    """Fit a model's temperature to data that it was not trained on; say its calibration error before and after."""
+    import torch
+
+    from clownfish.datasets.drawn import DRAWN
+    from clownfish.training.progress import reporter
+    from clownfish.training.recalibrate import DrawnCalibrateConfig, calibrate
+
+    torch.set_num_threads(threads)
+    kind = DrawnCalibrateConfig if dataset_of(config) in DRAWN else CalibrateConfig
+    calibrate(load_config(config, kind, sets or ()), not dry_run, reporter())
 
 
 @train_app.command()

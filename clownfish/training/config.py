@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from clownfish.config import parse_value, put
 from clownfish.errors import ConfigError
 from clownfish.models.description import InputDescription
 
@@ -60,7 +62,7 @@ class Fit(_Section):
     windows_per_clip: int = Field(default=1, ge=1)
     batch: int = Field(default=32, ge=1)
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(default=0.01, gt=0)
     head_learning_rate: float | None = Field(default=None, gt=0)
     """Of the last layer, where it differs (fine-tuning)."""
     warmup_epochs: float = Field(default=2.0, ge=0)
@@ -70,8 +72,29 @@ class Fit(_Section):
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     freeze_batch_norm: bool = False
     """Keep the statistics that the initial weights came with (small batches)."""
+    trained: tuple[str, ...] = ()
+    """Only parameters whose names begin so are trained; empty means all."""
     frozen: tuple[str, ...] = ()
-    """Parameters whose names begin so are not trained."""
+    """Parameters whose names begin so are not trained, nor their batch norms' statistics changed."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after so many epochs that are no better on validation, and keep the best epoch's weights. Without it all
+    epochs are trained and the last one's weights kept."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Of the forward pass; auto is fp32 on a CPU, bf16 on a GPU that has it, else fp16 with a scaled loss."""
+    workers: int | None = Field(default=None, ge=0, le=64)
+    """Processes that prepare batches, the same ones for any number. Without it none on a CPU, up to 8 on a GPU."""
+
+
+class Distil(_Section):
+    """Learn from a larger model's answers, too (Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network",
+    2015)."""
+
+    teacher: str
+    """Weights of a classifier of the same classes and window size: a path or a `zoo:` name."""
+    weight: float = Field(default=0.5, gt=0, le=1)
+    """Of the teacher's answers in the loss; the labels have the rest."""
+    temperature: float = Field(default=2.0, gt=0)
+    """Softens both models' answers before they are compared."""
 
 
 class ClassifierConfig(_Section):
@@ -84,12 +107,34 @@ class ClassifierConfig(_Section):
     runs: Path = Path("runs/train")
     architecture: str
     options: dict[str, Any] = {}
-    initial: Literal["random", "imagenet"] = "random"
+    initial: str = "random"
+    """`random`, `imagenet`, or weights to begin from but for their last layer: a path or a `zoo:` name."""
     feature: Literal["logits", "embedding"]
     input: InputDescription
     data: Data
     augment: Augment = Augment()
     fit: Fit
+    distil: Distil | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    tensorboard: bool = False
+    """Write TensorBoard's event files beside the CSV (extra `tensorboard`)."""
+
+
+class Discard(_Section):
+    """Which windows an early-discard model is to send."""
+
+    positive: tuple[str, ...] = ()
+    """Classes worth sending; without any, all but the background."""
+    background: str = ""
+    """The class in which nothing happens; a drawn data set knows its own."""
+    recall: float = Field(default=0.95, gt=0, lt=1)
+    """Share of the windows worth sending that the threshold, chosen on validation, must let pass."""
+
+
+class DiscardConfig(ClassifierConfig):
+    """`clownfish train discard`."""
+
+    discard: Discard = Discard()
 
 
 class SimiNetConfig(_Section):
@@ -101,6 +146,14 @@ class SimiNetConfig(_Section):
     runs: Path = Path("runs/train")
     classifier: str
     """Weights of the local classifier whose features it compares: a path or a `zoo:` name."""
+    feature: Literal["logits", "embedding", "both"] = "both"
+    """What it compares. `both` trains on either and keeps the better by validation AUC; the classifier's description
+    is changed to name what was kept."""
+    pairs: Literal["neighbours", "contexts", "both"] = "both"
+    """What it learns from: windows `distance` apart, as it will see them; or (the paper's way) two windows of one
+    context, and a window of a context beside one of what precedes it. `both` measures either."""
+    distance: tuple[int, ...] = Field(default=(1,), min_length=1)
+    """Windows from one of a pair to the other in `neighbours`; of several, each is measured."""
     data: Data
     rounds: int = Field(default=6, ge=1)
     """How many times all training clips are joined anew."""
@@ -117,15 +170,50 @@ class SimiNetConfig(_Section):
     weight_decay: float = Field(default=1e-4, ge=0)
     noise: float = Field(default=0.0, ge=0)
     """Standard deviation of noise on standardised features, in training."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after so many epochs without a better validation AUC; the best epoch is kept in any case."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    tensorboard: bool = False
+
+    @field_validator("distance")
+    @classmethod
+    def _positive(cls, distance: tuple[int, ...]) -> tuple[int, ...]:
+        if min(distance) < 1:
+            raise ValueError("expected numbers of windows, 1 or more")
+        return distance
+
+
+class CalibrateConfig(_Section):
+    """`clownfish calibrate`."""
+
+    model: str
+    """Weights of a classifier, a path or a `zoo:` name; its description is rewritten."""
+    on: Literal["validation", "streams"] = "validation"
+    """The data set's validation part, or its labelled streams: then these no longer tell how good the model is."""
+    seed: int = 1
+    """Of the joining of clips to streams."""
+    data: Data
+    discard: Discard | None = None
+    """Of an early-discard model: which of the data set's classes are worth sending."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 C = TypeVar("C", bound=BaseModel)
 
 
-def load_config(path: Path, kind: type[C]) -> C:
-    """The configuration in `path`. Raises ConfigError naming file, key, what was read and what is allowed."""
+def load_config(path: Path, kind: type[C], sets: Iterable[str] = ()) -> C:
+    """The configuration in `path`, single values overridden by `sets` (KEY=VALUE, for example fit.epochs=3).
+
+    Raises ConfigError naming file, key, what was read and what is allowed.
+    """
+    tree = _read(path)
+    for item in sets:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {item!r}: expected KEY=VALUE, for example fit.epochs=3")
+        put(tree, key.strip().split("."), parse_value(value.strip()), f"--set {item}")
     try:
-        return kind.model_validate(_read(path))
+        return kind.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

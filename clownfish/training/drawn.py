@@ -27,10 +27,13 @@ from clownfish.training.calibrate import (
     expected_calibration_error,
     fit_temperature,
     softmax,
+    verdict,
 )
-from clownfish.training.classifier import Trained, fit
+from clownfish.training.classifier import Trained
 from clownfish.training.config import ClassifierConfig, Data
 from clownfish.training.export import export
+from clownfish.training.initial import begin
+from clownfish.training.loop import fit
 from clownfish.training.sampling import plain
 from clownfish.training.streams import BATCH, STRIDE, SeenStream
 
@@ -81,9 +84,6 @@ class DrawnConfig(ClassifierConfig):
     """`clownfish train local` and `clownfish train remote` where the data set is a drawn one."""
 
     data: DrawnData
-    bfloat16: bool = False
-    """Compute in bf16 where torch's autocast does: twice as fast for a ResNet on a CPU that has it. A loss that is not
-    finite stops the run; the checkpoint can then go on in fp32."""
 
 
 def train_drawn(config: DrawnConfig, say: Say = print) -> Trained:
@@ -93,8 +93,8 @@ def train_drawn(config: DrawnConfig, say: Say = print) -> Trained:
     """
     torch.manual_seed(config.seed)
     drawn = config.data.draw(config.input.frame_step, say)
-    train, spans = _clips(drawn, [f"train/{i}" for i in range(config.data.train_streams)])
-    validation, more = _clips(drawn, [f"validation/{i}" for i in config.data.validation_groups])
+    train, spans = clips_of(drawn, [f"train/{i}" for i in range(config.data.train_streams)])
+    validation, more = clips_of(drawn, [f"validation/{i}" for i in config.data.validation_groups])
     classes = drawn.of.classes
     balanced = [clip for clip in validation if clip.label != drawn.of.idle]
     say(f"{len(train)} training clips, {len(balanced)} validation clips, none of them idle")
@@ -109,12 +109,12 @@ def train_drawn(config: DrawnConfig, say: Say = print) -> Trained:
     )
     network = channels_last(build(description))
     cache = FrameCache(drawn.pixels, spans | more, drawn.every)
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
-        fit(network, cache, train, balanced, classes, config, say)
+    begin(network, cache, train, classes, config, say)
+    fit(network, cache, train, balanced, classes, config, say)
     return calibrate_and_export(config, network, description, drawn, say)
 
 
-def _clips(drawn: Drawn, names: list[str]) -> tuple[list[Clip], dict[str, tuple[int, int]]]:
+def clips_of(drawn: Drawn, names: list[str]) -> tuple[list[Clip], dict[str, tuple[int, int]]]:
     clips: list[Clip] = []
     spans: dict[str, tuple[int, int]] = {}
     for name in names:
@@ -150,6 +150,8 @@ def calibrate_and_export(
         f"{config.name}: validation windows {trained.accuracy:.3f}, temperature {temperature:.3f}, calibration error "
         f"{before:.3f} → {trained.calibration_error:.3f}"
     )
+    if verdict(trained.calibration_error):
+        say(f"{config.name}: {verdict(trained.calibration_error)}")
     return trained
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
-from clownfish.models.description import ModelDescription, SimiNetDescription, write_description
+from clownfish.models.description import ModelDescription, SimiNetDescription
+from clownfish.training.atomic import write_text, write_whole
 
 
 def export(output: Path, network: nn.Module, description: ModelDescription | SimiNetDescription) -> None:
     """Write `output`.safetensors and `output`.json. Batch norm's statistics stay fp32: they are few and span
     decades."""
-    output.parent.mkdir(parents=True, exist_ok=True)
     weights = {
         name: tensor.detach().to(torch.float16 if tensor.ndim > 1 else tensor.dtype).contiguous()
         for name, tensor in network.state_dict().items()
     }
-    save_file(weights, output.with_suffix(".safetensors"))
-    write_description(output.with_suffix(".json"), description)
+    write_whole(output.with_suffix(".safetensors"), lambda file: file.write(save(weights)))
+    write_json(output.with_suffix(".json"), description)
+
+
+def write_json(path: Path, description: ModelDescription | SimiNetDescription) -> None:
+    """The description as JSON, whole or not at all."""
+    write_text(path, json.dumps(description.model_dump(mode="json", exclude_none=True), indent=2) + "\n")

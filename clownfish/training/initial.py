@@ -1,12 +1,54 @@
-"""ImageNet weights to begin from (extra `train`)."""
+"""What a network begins with: random weights, ImageNet's (extra `train`) or another model's, then a probe where asked
+for."""
 
 from __future__ import annotations
 
 import torch
 
+from clownfish.datasets.base import Clip
 from clownfish.errors import ModelError
 from clownfish.models.adapter import Network
+from clownfish.models.body import load_body
 from clownfish.models.frame import FrameNet
+from clownfish.models.load import pick_device
+from clownfish.training.cache import FrameCache
+from clownfish.training.config import ClassifierConfig
+from clownfish.training.distil import Teacher
+from clownfish.training.loop import checkpoint_of
+from clownfish.training.optimise import choose_layers
+from clownfish.training.precision import Precision
+from clownfish.training.probe import probe
+from clownfish.training.progress import Say
+
+
+def begin(
+    network: Network, cache: FrameCache, clips: list[Clip], classes: tuple[str, ...], config: ClassifierConfig, say: Say
+) -> None:
+    """Initial weights and probe of a run that has no checkpoint yet; leaves one from which `fit` goes on.
+
+    Raises ConfigError or ModelError for whatever in the configuration would stop `fit`, before any work is done.
+    """
+    device = pick_device(config.device)
+    Precision(config.fit.precision, device)
+    choose_layers(network, config.fit)
+    if config.distil is not None:
+        Teacher(config.distil, classes, config.input, device)
+    checkpoint = checkpoint_of(config, classes)
+    if checkpoint.exists():
+        return
+    load_initial(network, config.initial)
+    if config.fit.probe_epochs:
+        probe(network, cache, clips, classes, config, say)
+    checkpoint.save(0, network=network.state_dict(), optimizer=None, scaler={}, history=[], best=None)
+
+
+def load_initial(network: Network, initial: str) -> None:
+    """`random` leaves the network as it is; `imagenet`; else a path or a `zoo:` name, all but the last layer of which
+    is taken. Raises ModelError where it does not fit."""
+    if initial == "imagenet":
+        load_imagenet(network)
+    elif initial != "random":
+        load_body(network, initial)
 
 
 def load_imagenet(network: Network) -> None:
