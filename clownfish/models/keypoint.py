@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clownfish.models.frame_features import FrameByFrame
+
 STEM_KERNEL = 5
 STAGES = (2, 4, 8)
 """Channels of the three residual stages, in multiples of the stem's; each halves the picture."""
@@ -34,7 +36,7 @@ class Block(nn.Module):
         return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
-class KeypointNet(nn.Module):
+class KeypointNet(FrameByFrame):
     """(batch, 3, frames, height, width) → logits (batch, classes).
 
     `channels` of the stem decide the cost (a multiple of 16: oneDNN is slow beside it), `keypoints` how many heatmaps
@@ -106,19 +108,13 @@ class KeypointNet(nn.Module):
         """(batch, frames, features) → embedding (batch, 2 · hidden): keypoints about the window's middle, two
         convolutions over time, mean and maximum."""
         k = self.keypoints
-        place = features[..., : 2 * k].unflatten(-1, (k, 2))
+        place = features[..., : 2 * k].reshape(*features.shape[:2], k, 2)
         place = place - place.mean(dim=(1, 2), keepdim=True)
         x = torch.cat([4 * place.flatten(2), features[..., 2 * k :]], dim=-1)
-        x = F.relu(self.reduce(x)).transpose(1, 2)
+        x = F.relu(self.reduce(x.to(self.reduce.weight.dtype))).transpose(1, 2)
         x = x + F.relu(self.time1(x))
         x = x + F.relu(self.time2(x))
         return torch.cat([x.mean(2), x.amax(2)], dim=1)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Both, shape (batch, 2 · hidden)."""
-        frames = x.transpose(1, 2)
-        features = self.frame_features(frames.flatten(0, 1))
-        return self.temporal(features.unflatten(0, frames.shape[:2]))
 
     def head(self, embedding: Tensor) -> Tensor:
         """Logits of an embedding."""
@@ -132,10 +128,12 @@ class KeypointNet(nn.Module):
 def gather(heat: Tensor, look: Tensor, whole: Tensor) -> Tensor:
     """`KeypointNet.frame_features` from `KeypointNet.maps`; in fp32, for an expectation over a thousand places in bf16
     is off by pixels."""
-    n, k, height, width = heat.shape
+    height, width = heat.shape[-2:]
     share = torch.softmax(heat.float().flatten(2), dim=2)
     y, x = torch.meshgrid(
-        torch.linspace(-1, 1, height, device=heat.device), torch.linspace(-1, 1, width, device=heat.device), indexing="ij"
+        torch.linspace(-1, 1, height, device=heat.device),
+        torch.linspace(-1, 1, width, device=heat.device),
+        indexing="ij",
     )
     place = share @ torch.stack([x.flatten(), y.flatten()], dim=1)
     sharp = share.amax(dim=2)
