@@ -39,21 +39,21 @@ class OverTimeFit(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    streams: int = Field(default=240, ge=1)
+    streams: int = Field(default=160, ge=1)
     """Train streams 0 to this, the views in turn, half of them mirrored."""
     longest_idle: int = Field(default=130, ge=32)
     """Frames kept of an idle stretch."""
-    epochs: int = Field(default=12, ge=1)
-    windows_per_epoch: int = Field(default=60_000, ge=1)
+    epochs: int = Field(default=6, ge=1)
+    windows_per_epoch: int = Field(default=45_000, ge=1)
     idle_share: float = Field(default=0.45, gt=0, lt=1)
     batch: int = Field(default=256, ge=2)
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     label_smoothing: float = Field(default=0.03, ge=0, lt=1)
-    place_noise: float = Field(default=0.006, ge=0)
+    place_noise: float = Field(default=0.01, ge=0)
     """Standard deviation added to keypoints (−1 … 1 across the picture), and `look_noise` to the rest, in units of
     its own deviation."""
-    look_noise: float = Field(default=0.1, ge=0)
+    look_noise: float = Field(default=0.3, ge=0)
 
 
 def fingerprint(network: KeypointNet) -> str:

@@ -29,7 +29,9 @@ NEAR, FAR = 0.85, 1.2
 SHIFT = (0.08, 0.06)
 """Of the picture's size, how far it may be moved."""
 RECOLOURED = 0.6
-"""Share of frames whose channels change places: sixty subjects wear too few colours to learn what an arm is."""
+"""Share of frames whose channels change places: more colours of clothes and walls than there are subjects."""
+GAIN = (0.6, 1.2)
+"""Of each channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class PosedFrameSource:
             places.append(points)
             holds.append(held)
             labels.append(label)
-        gain = torch.from_numpy(self._rng.uniform(0.8, 1.2, (size, 1, 1, 3)).astype(np.float32))
+        gain = torch.from_numpy(self._rng.uniform(*GAIN, (size, 1, 1, 3)).astype(np.float32))
         x = normalise((torch.from_numpy(np.stack(pixels)) * gain).clamp(0, 255), self._shape).permute(0, 3, 1, 2)
         where, in_hand = torch.from_numpy(np.stack(places)).float(), torch.tensor(holds)
         known = ((where > -0.02) & (where < 1.02)).all(dim=2).float()
