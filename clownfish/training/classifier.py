@@ -21,8 +21,7 @@ from clownfish.datasets.base import Clip, split_by_group
 from clownfish.errors import ModelError
 from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription
-from clownfish.models.engines.eager import channels_last
-from clownfish.models.load import build
+from clownfish.models.load import build, channels_last
 from clownfish.training.cache import FrameCache, open_cache
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax
 from clownfish.training.config import ClassifierConfig, Fit
