@@ -12,8 +12,7 @@ from safetensors.torch import load_file, save_file
 from clownfish.errors import ConfigError, ModelError
 from clownfish.models.adapter import pick_frames
 from clownfish.models.description import InputDescription, ModelDescription, write_description
-from clownfish.models.engines.eager import channels_last
-from clownfish.models.load import build, load_model
+from clownfish.models.load import build, channels_last, load_model
 from clownfish.training.export import export
 
 CLASSES = ("wave", "sit", "jump")

@@ -11,8 +11,7 @@ import torch
 from clownfish.datasets import DATASETS
 from clownfish.datasets.base import Clip, split_by_group
 from clownfish.models.description import ModelDescription
-from clownfish.models.engines.eager import channels_last, pick_device
-from clownfish.models.load import build
+from clownfish.models.load import build, channels_last, pick_device
 from clownfish.training.cache import FrameCache, open_cache
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax, verdict
 from clownfish.training.config import ClassifierConfig

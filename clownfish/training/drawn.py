@@ -21,8 +21,7 @@ from clownfish.datasets.base import Clip
 from clownfish.datasets.drawn import DRAWN, Drawn, DrawnStream, draw_streams
 from clownfish.models.adapter import Network
 from clownfish.models.description import InputDescription, ModelDescription
-from clownfish.models.engines.eager import channels_last
-from clownfish.models.load import build
+from clownfish.models.load import build, channels_last
 from clownfish.training.cache import FrameCache
 from clownfish.training.calibrate import (
     expected_calibration_error,

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clownfish.models.description import read_description
-from clownfish.models.engines.eager import pick_device
-from clownfish.models.load import build, load_weights
+from clownfish.models.load import build, load_weights, pick_device
 from clownfish.training.config import SimiNetConfig
 from clownfish.training.device import on_device
 from clownfish.training.drawn import DrawnData, Say, see_drawn

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from clownfish.datasets.base import Clip
 from clownfish.models.adapter import Network
-from clownfish.models.engines.eager import pick_device
+from clownfish.models.load import pick_device
 from clownfish.training.cache import FrameCache
 from clownfish.training.config import ClassifierConfig
 from clownfish.training.device import on_device

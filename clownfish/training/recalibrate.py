@@ -15,8 +15,7 @@ from clownfish.datasets.drawn import DRAWN, draw_streams
 from clownfish.errors import ConfigError, ModelError
 from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription, read_description
-from clownfish.models.engines.eager import channels_last, pick_device
-from clownfish.models.load import build, load_model, load_weights
+from clownfish.models.load import build, channels_last, load_model, load_weights, pick_device
 from clownfish.training.atomic import check_writable
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax, verdict
 from clownfish.training.classifier import prepare

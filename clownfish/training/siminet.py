@@ -18,8 +18,7 @@ from clownfish.datasets.base import Clip, split_by_group
 from clownfish.datasets.joined import join
 from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription, read_description
-from clownfish.models.engines.eager import pick_device
-from clownfish.models.load import build, load_weights
+from clownfish.models.load import build, load_weights, pick_device
 from clownfish.training.atomic import write_whole
 from clownfish.training.cache import FrameCache, open_cache
 from clownfish.training.config import SimiNetConfig
