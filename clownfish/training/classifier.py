@@ -16,15 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clownfish.datasets import DATASETS
-from clownfish.datasets.base import Clip, split_by_group
+from clownfish.datasets.base import Clip
 from clownfish.errors import ModelError
 from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription
 from clownfish.models.load import build, channels_last
-from clownfish.training.cache import FrameCache, open_cache
+from clownfish.training.cache import FrameCache
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax
 from clownfish.training.config import ClassifierConfig, Fit
+from clownfish.training.data import prepared
 from clownfish.training.export import export
 from clownfish.training.initial import load_imagenet
 from clownfish.training.sampling import plain, training_batches
@@ -49,18 +49,8 @@ class Trained:
 
 def prepare(config: ClassifierConfig, say: Say) -> tuple[FrameCache, list[Clip], list[Clip], tuple[str, ...]]:
     """(cache, training clips, validation clips, classes); decodes where that has not been done."""
-    data = config.data
-    dataset = DATASETS.get(data.dataset)(data.root)
-    clips = dataset.clips()
-
-    def progress(done: int, total: int) -> None:
-        if done % 100 == 0 or done == total:
-            say(f"decoded {done} of {total} clips")
-
-    size = (data.cache_width, data.cache_height)
-    cache = open_cache(data.cache, data.dataset, clips, size, config.input.frame_step, progress)
-    train, validation = split_by_group([clip for clip in clips if cache.has(clip)], data.validation_groups)
-    return cache, train, validation, dataset.classes
+    found = prepared(config.data, config.input.frame_step, config.input.window_size, say)
+    return found.cache, found.train, found.validation, found.classes
 
 
 def train_classifier(config: ClassifierConfig, say: Say = print) -> Trained:

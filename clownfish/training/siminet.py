@@ -15,19 +15,19 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from clownfish.datasets import DATASETS
-from clownfish.datasets.base import Clip, split_by_group
-from clownfish.datasets.joined import join
-from clownfish.errors import ModelError
+from clownfish.classes import difference
+from clownfish.datasets.base import Clip
+from clownfish.errors import DatasetError, ModelError
 from clownfish.models.adapter import Network, describe_feature
 from clownfish.models.description import ModelDescription, SimiNetDescription, read_description
 from clownfish.models.load import build, load_weights
 from clownfish.models.siminet import SimiNetModule
-from clownfish.training.cache import FrameCache, open_cache
+from clownfish.training.cache import FrameCache
 from clownfish.training.config import SimiNetConfig
+from clownfish.training.data import prepared
 from clownfish.training.export import export
 from clownfish.training.measure import auc, cosine
-from clownfish.training.streams import see
+from clownfish.training.streams import joined_streams, see
 from clownfish.zoo import locate
 
 Array = npt.NDArray[np.float32]
@@ -83,24 +83,26 @@ def train_siminet(config: SimiNetConfig, say: Say = print) -> TrainedSimiNet:
 
 def _pairs(config: SimiNetConfig, description: ModelDescription, say: Say) -> tuple[Pairs, Pairs]:
     """(train, validation), kept under runs/ and named after the weights that they come from."""
-    data = config.data
-    dataset = DATASETS.get(data.dataset)(data.root)
-    clips = dataset.clips()
-    cache = open_cache(
-        data.cache, data.dataset, clips, (data.cache_width, data.cache_height), description.input.frame_step
-    )
+    shape = description.input
+    data = prepared(config.data, shape.frame_step, shape.window_size, say)
+    clause = difference(description.classes, data.classes)
+    if clause is not None:
+        raise DatasetError(f"data set {config.data.dataset} {clause}, compared with {config.classifier}")
     weights = locate(config.classifier).with_suffix(".safetensors")
     network = build(description)
     load_weights(network, weights, description)
     network.eval()
-    made_of = weights.read_bytes() + weights.with_suffix(".json").read_bytes() + config.model_dump_json().encode()
+    clips = repr([sorted(clip.key for clip in part) for part in (data.train, data.validation)]).encode()
+    made_of = (
+        clips + weights.read_bytes() + weights.with_suffix(".json").read_bytes() + config.model_dump_json().encode()
+    )
     key = hashlib.sha256(made_of).hexdigest()[:16]
     found = []
-    for part, chosen in zip(("train", "validation"), split_by_group(clips, data.validation_groups), strict=True):
+    for part, chosen in (("train", data.train), ("validation", data.validation)):
         path = config.runs / config.name / f"pairs-{part}-{key}.npz"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            pairs = collect(config, part == "train", network, description, cache, chosen, say)
+            pairs = collect(config, part == "train", network, description, data.cache, chosen, say)
             np.savez(path, previous=pairs.previous, current=pairs.current, same=pairs.same)
         with np.load(path, allow_pickle=False) as arrays:
             found.append(Pairs(arrays["previous"], arrays["current"], arrays["same"]))
@@ -119,11 +121,9 @@ def collect(
     """Neighbouring windows' features: in training from short segments (more transitions for the same work), else from
     streams as they are measured on."""
     rng = np.random.default_rng([config.seed, int(training)])
-    usable = [clip for clip in clips if cache.has(clip)]
     previous, current, same = [], [], []
     for n in range(config.rounds if training else config.validation_rounds):
-        lengths = {"shortest": config.shortest, "longest": config.longest} if training else {}
-        for stream in join(usable, rng, **lengths):
+        for stream in joined_streams(cache, clips, rng, (config.shortest, config.longest) if training else None):
             seen = see(network, cache, stream, description.classes, description.input)
             feature = describe_feature(torch.from_numpy(seen.embedding), torch.from_numpy(seen.logits), description)
             previous.append(feature[:-1].numpy())
