@@ -7,15 +7,17 @@ the rest is an error.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from clownfish.config import parse_value
 from clownfish.datasets import open_dataset
 from clownfish.datasets.base import Clip, Dataset, Skipped
 from clownfish.datasets.probe import Probe
 from clownfish.datasets.split import split
-from clownfish.errors import DatasetError
+from clownfish.errors import ConfigError, DatasetError
 from clownfish.training.cache import SKIP_SHARE, FrameCache, open_cache
 from clownfish.training.config import Data
 
@@ -33,6 +35,17 @@ class Prepared:
     cache: FrameCache
     train: list[Clip]
     validation: list[Clip]
+
+
+def options_of(items: Iterable[str]) -> dict[str, Any]:
+    """Options of a data set from KEY=VALUE on a command line. Raises ConfigError."""
+    options = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--option {item!r}: expected KEY=VALUE, for example split=cross-view")
+        options[key.strip()] = parse_value(value.strip())
+    return options
 
 
 def opened(data: Data, say: Say = lambda line: None) -> Dataset:
