@@ -22,6 +22,8 @@ SHAPES_AS_THEY_ARE = (1.0, 2.0)
 """Width ÷ height that is squeezed into 172×128 without harm, as capture does by default."""
 FEWEST_GROUPS = 4
 """Of a class, below which names' prefixes are not taken for groups."""
+VALIDATION_CLIPS = 4
+"""Of a class, which are wanted at least; but never more than two of five."""
 LOOKED_AT = 200
 """Videos whose size decides the shape."""
 
@@ -46,7 +48,8 @@ class Wanted:
     output: Path
     dataset: str = "folder"
     options: dict[str, Any] = field(default_factory=dict)
-    validation_share: float = 0.2
+    validation_share: float | None = None
+    """None: a fifth, of few clips more."""
     seed: int = 1
     quick: bool = False
     """A first pair within minutes: a smaller remote model, fewer steps."""
@@ -67,12 +70,13 @@ def begin(wanted: Wanted, say: Say) -> Begun:
         dataset=wanted.dataset,
         root=wanted.root,
         options=wanted.options,
-        validation_share=wanted.validation_share,
         cache=wanted.output / "cache",
         cache_width=172,
         cache_height=128,
     )
     clips, data = _look(data, say)
+    share = wanted.validation_share or _share(min(Counter(clip.label for clip in clips).values(), default=1))
+    data = data.model_copy(update={"validation_share": share})
     classes = opened(data).classes
     width, height = _shape(clips, Probe(data.cache / INDEX))
     data = data.model_copy(update={"cache_width": width, "cache_height": height})
@@ -96,8 +100,8 @@ def _look(data: Data, say: Say) -> tuple[list[Clip], Data]:
         return clips, data
     by_prefix = data.model_copy(update={"options": {**data.options, "group": "prefix"}})
     grouped = opened(by_prefix).clips()
-    groups = Counter(label for label, _ in {(clip.label, clip.group) for clip in grouped})
-    if min(groups.values()) < FEWEST_GROUPS or len({clip.group for clip in grouped}) == len(clips):
+    scenes = {(clip.label, clip.group) for clip in grouped}
+    if min(Counter(label for label, _ in scenes).values()) < FEWEST_GROUPS or len(scenes) == len(clips):
         return clips, data
     example = grouped[0]
     say(
@@ -105,6 +109,11 @@ def _look(data: Data, say: Say) -> tuple[list[Clip], Data]:
         "and validate; if they are not, say --option group=clip"
     )
     return grouped, by_prefix
+
+
+def _share(fewest: int) -> float:
+    """Of a class of so few clips: a temperature that is chosen on one or two clips of each class is worth nothing."""
+    return min(max(0.2, round(VALIDATION_CLIPS / fewest, 2)), 0.4)
 
 
 def _shape(clips: Sequence[Clip], probe: Probe) -> tuple[int, int]:

@@ -45,7 +45,9 @@ def init_command(
     option: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Option of the data set; repeatable.")
     ] = None,
-    validation_share: Annotated[float, typer.Option(min=0.05, max=0.5, help="Of each class.")] = 0.2,
+    validation_share: Annotated[
+        float | None, typer.Option(min=0.05, max=0.5, help="Of each class; without it a fifth, of few clips more.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="A first pair within minutes, not as good.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over configurations that are there.")] = False,

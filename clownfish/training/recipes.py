@@ -11,7 +11,7 @@ from typing import Any
 
 from clownfish.training.config import Data
 
-STEPS = 210
+LOCAL_STEPS, REMOTE_STEPS = 180, 130
 """Of fine-tuning, in batches: what ucf9's recipes take."""
 BATCH = 16
 PIXELS = 172 * 128
@@ -35,9 +35,14 @@ def texts(folder: Path, data: Data, train: int, validation: int, seed: int, quic
     small = (64, 48) if usual else sized(LOCAL_PIXELS, ratio)
     large = sized(PIXELS // 4, ratio) if quick else (data.cache_width, data.cache_height)
     first = [f"backbone.{layer}." for layer in ("_conv_stem", "_bn0", *(f"_blocks.{n}" for n in range(5)))]
-    local = _fit(train, 1 if quick else 4, quick, {"probe_epochs": 20, "probe_weight_decay": 1.0})
-    probe = {"probe_epochs": 30, "probe_windows": 4 if quick else 16, "probe_standardise": False}
-    remote = _fit(train, 1 if quick else 3, quick, probe | {"frozen": first})
+    local = _fit(
+        train,
+        1 if quick else 4,
+        train / BATCH if quick else LOCAL_STEPS,
+        {"probe_epochs": 20, "probe_weight_decay": 1.0},
+    )
+    probe = {"probe_epochs": 30, "probe_windows": 4 if quick else 8, "probe_standardise": False}
+    remote = _fit(train, 1 if quick else 3, train / BATCH if quick else REMOTE_STEPS, probe | {"frozen": first})
     return {
         "local": _classifier("local", folder, data, small, {"blocks": 11, "dropout": 0.2}, "embedding", local, seed),
         "remote": _classifier("remote", folder, data, large, {"dropout": 0.2}, "logits", remote, seed),
@@ -46,8 +51,8 @@ def texts(folder: Path, data: Data, train: int, validation: int, seed: int, quic
     }
 
 
-def _fit(train: int, epochs: int, quick: bool, more: dict[str, Any]) -> dict[str, Any]:
-    shows = (1 if quick else STEPS * BATCH / train) / epochs
+def _fit(train: int, epochs: int, steps: float, more: dict[str, Any]) -> dict[str, Any]:
+    shows = steps * BATCH / train / epochs
     return {
         **more,
         "epochs": epochs,
