@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from contextlib import closing
 from pathlib import Path
 
 import av
@@ -12,6 +14,7 @@ from clownfish.datasets import decode as decoding
 from clownfish.datasets.decode import decode, decode_parts, iterate
 from clownfish.datasets.probe import Probe
 from clownfish.errors import DatasetError
+from clownfish.sources import open_source
 from tests.videos import cut, number, write_video
 
 FORMATS = [("mp4", "libx264"), ("mkv", "libx264"), ("avi", "mpeg4"), ("mp4", "mpeg4"), ("webm", "libvpx-vp9")]
@@ -106,6 +109,22 @@ def test_time_stamps_that_the_decoder_does_not_know_are_done_without(
     (found,) = decode_parts(path, [(50, 53)], (64, 48), 1)
     assert not isinstance(found, DatasetError)
     assert numbers(found) == [50, 51, 52]
+
+
+@pytest.mark.parametrize("matrix", [(0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)])
+def test_pictures_that_a_telephone_laid_down_stand_as_the_live_source_shows_them(
+    tmp_path: Path, matrix: tuple[int, ...]
+) -> None:
+    path = write_video(tmp_path / "v.mp4", 4, codec="mpeg4")
+    data = path.read_bytes()
+    a, b, c, d = (each << 16 for each in matrix)
+    turned = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    at = data.index(b"tkhd") + 44  # of a version 0 track header's matrix
+    path.write_bytes(data[:at] + turned + data[at + len(turned) :])
+    with closing(open_source(str(path))) as source:
+        live = list(source)
+    np.testing.assert_allclose(decode(path), np.stack(live), atol=12)
+    assert (Probe()(path).height, Probe()(path).width) == live[0].shape[:2]
 
 
 def test_iterating_yields_frames_as_they_are(tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ def test_it_takes_any_data_set_that_shows_each_class(name: str, tmp_path: Path) 
         (["clips", "--option", "speed=3"], "has no option 'speed'"),
         (["clips", "--dataset", "kinetics"], "unknown data set 'kinetics'"),
         (["clips/bow"], "holds 0 class folders"),
+        (["clips", "--output", "clips/my"], "my lies in the folder of the clips"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_written(

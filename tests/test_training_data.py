@@ -114,8 +114,8 @@ def test_a_folder_is_parted_and_decoded_once(root: Path, monkeypatch: pytest.Mon
 def test_corrupt_clips_are_named_and_skipped_with_a_count(root: Path) -> None:
     (root / "bow" / "3.mp4").write_bytes(b"")
     whole = (root / "wave" / "5.mp4").read_bytes()
-    at = whole.index(b"mdat") + 8  # the index is whole, the frames are not
-    (root / "wave" / "5.mp4").write_bytes(whole[:at] + bytes(300) + whole[at + 300 :])
+    half = (whole.index(b"mdat") + len(whole)) // 2  # index and first frame are whole, the last frames are not
+    (root / "wave" / "5.mp4").write_bytes(whole[:half] + bytes(len(whole) - half))
     lines: list[str] = []
     found = prepared(data(root), 2, 16, lines.append)
     assert len(found.train) + len(found.validation) == 22

@@ -76,10 +76,16 @@ def decode_parts(
 
 
 def _pixels(frame: Any, size: Size | None) -> Pixels:
-    pixels: Pixels = frame.to_ndarray(format="rgb24")
+    pixels: Pixels = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns(frame)))
     if size is not None:
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     return pixels
+
+
+def quarter_turns(frame: Any) -> int:
+    """How often the frame is to be turned left to stand as it was filmed: telephones lay pictures down and say so in
+    the container, which the live sources (OpenCV) obey."""
+    return round(getattr(frame, "rotation", 0) / 90) % 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import av
 
-from clownfish.datasets.decode import is_shown
+from clownfish.datasets.decode import is_shown, quarter_turns
 from clownfish.errors import DatasetError
 
 Say = Callable[[str], None]
@@ -95,15 +95,17 @@ def _read(index: Path) -> dict[str, list[int | float | str]]:
 
 
 def look(path: Path) -> Probed:
-    """Count the packets of the first video stream: one each frame in every codec met here."""
+    """Count the packets of the first video stream, one each frame in every codec met here, and decode one frame."""
     try:
+        with av.open(str(path)) as container:
+            first = next(container.decode(video=0), None)
+            if first is None:
+                return Probed(error="holds no frames")
+            width, height = (first.width, first.height)[:: -1 if quarter_turns(first) % 2 else 1]
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             frames = sum(1 for packet in container.demux(stream) if is_shown(packet))
-            if not frames:
-                return Probed(error="holds no frames")
-            context = stream.codec_context
-            return Probed(frames, float(stream.average_rate or 0), context.width, context.height)
+            return Probed(frames, float(stream.average_rate or 0), width, height)
     except IndexError:
         return Probed(error="holds no video")
     except (av.FFmpegError, OSError, ValueError) as error:

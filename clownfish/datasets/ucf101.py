@@ -40,6 +40,7 @@ class Ucf101:
             "test": lists / f"testlist0{split}.txt",
         }
         known = _classes(lists / "classInd.txt")
+        only = [only] if isinstance(only, str) else only
         unknown = [name for name in only if name not in known]
         if unknown:
             raise ConfigError(f"only names {unknown[0]!r}; classInd.txt has {', '.join(known)}")

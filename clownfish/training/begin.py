@@ -62,6 +62,8 @@ def begin(wanted: Wanted, say: Say) -> Begun:
     Raises ConfigError where they are there already, DatasetError where the clips cannot be parted, and what
     `training.data.opened` raises.
     """
+    if wanted.output.resolve().is_relative_to(wanted.root.resolve()):
+        raise ConfigError(f"{wanted.output} lies in the folder of the clips; say --output with a folder elsewhere")
     files = {role: wanted.output / f"{role}.toml" for role in ROLES}
     there = [path for path in files.values() if path.exists()]
     if there and not wanted.force:
