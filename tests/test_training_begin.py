@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from clownfish.config import validate
 from clownfish.errors import ClownfishError, ConfigError, DatasetError
+from clownfish.evaluation.cli import eval_app
 from clownfish.pair import read_pair
 from clownfish.training.begin import Begun, Wanted, begin
 from clownfish.training.cli import train_app
@@ -162,6 +164,27 @@ def test_a_pair_is_scored_on_any_data_set_with_streams(
     result = CliRunner().invoke(train_app, ["score", *measured], catch_exceptions=False)
     assert result.exit_code == 0
     assert [line.split(":")[0] for line in result.output.splitlines()] == ["local local", "remote remote"]
+
+
+def test_methods_are_compared_on_any_data_set_with_streams(
+    measured: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["streams", *measured, "--similarity", "cosine", "--json", "scores.json"]
+    result = CliRunner().invoke(eval_app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    (stream,) = json.loads((tmp_path / "scores.json").read_text())["streams"]
+    assert (stream["header"]["width"], stream["header"]["height"]) == (64, 48)  # the pair's own
+    assert 0 <= stream["methods"]["fused live"]["accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [([], "nothing to measure on"), (["--dataset", "csv"], "--dataset csv: its folder is missing; say --root FOLDER")],
+)
+def test_a_comparison_of_nothing_is_refused(arguments: list[str], complaint: str) -> None:
+    result = CliRunner().invoke(eval_app, ["streams", *arguments])
+    assert complaint in str(result.exception)
 
 
 def test_labels_that_a_model_does_not_know_and_sets_without_streams_are_named(
