@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 from clownfish.codecs import CODECS
 from clownfish.errors import ConfigError
 from clownfish.filters import FILTERS
+from clownfish.models.engines import ENGINES
 from clownfish.registry import Registry
 from clownfish.similarity import SIMILARITIES
 from clownfish.sinks import SINKS
@@ -39,7 +40,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class OneOf:
-    """A plug-in's `kind` must be one of this registry's, or module:attribute."""
+    """A plug-in's `kind`, or a plain name, must be one of this registry's, or module:attribute."""
 
     registry: Registry[Any]
 
@@ -48,10 +49,11 @@ class OneOf:
 
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
-    def _check(self, plugin: Plugin) -> Plugin:
-        if plugin.kind not in self.registry.names() and ":" not in plugin.kind:
+    def _check(self, plugin: Plugin | str) -> Plugin | str:
+        kind = plugin if isinstance(plugin, str) else plugin.kind
+        if kind not in self.registry.names() and ":" not in kind:
             known = ", ".join(self.registry.names())
-            raise ValueError(f"unknown {self.registry.kind} {plugin.kind!r}; known: {known}, or module:attribute")
+            raise ValueError(f"unknown {self.registry.kind} {kind!r}; known: {known}, or module:attribute")
         return plugin
 
 
@@ -160,6 +162,10 @@ class Local(Section):
     """`zoo:ucf9/local`, or the path of a description (.json) beside its .safetensors."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    engine: Annotated[str, OneOf(ENGINES)] = "torch"
+    """What computes: `torch`, `torch-int8`, `openvino` or `onnxruntime`. `clownfish model bench` compares them."""
+    calibration: str = ""
+    """For `torch-int8`: a video, or `puppets:train/0`, whose first minute sets the ranges of its integers."""
     max_batch: Annotated[int, Bounds(ge=1, le=64)] = 4
     similarity: Annotated[Plugin, OneOf(SIMILARITIES)] = Plugin(kind="cosine")
 
@@ -232,6 +238,10 @@ class Worker(Section):
     model: str
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    engine: Annotated[str, OneOf(ENGINES)] = "torch"
+    """What computes: `torch`, `torch-int8`, `openvino` or `onnxruntime`. `clownfish model bench` compares them."""
+    calibration: str = ""
+    """For `torch-int8`: a video, or `puppets:train/0`, whose first minute sets the ranges of its integers."""
     count: Annotated[int, Bounds(ge=0, le=256)] = 1
     """Worker processes that `up` starts."""
     credit: Annotated[int, Bounds(ge=1, le=64)] = 2

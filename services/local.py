@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 from clownfish.bus import Outbox
 from clownfish.errors import ModelError
@@ -18,6 +19,7 @@ from clownfish.models.load import load_model
 from clownfish.process import Process, run
 from clownfish.similarity import SIMILARITIES
 from clownfish.similarity.base import Inferred, Similarity
+from clownfish.sources.windows import calibration_windows
 
 
 class _Local:
@@ -95,7 +97,9 @@ async def serve(process: Process) -> None:
     if local is None:
         raise ModelError("[local] is missing: it names the model that answers for every window")
     process.log.info("loading", model=local.model)
-    model = await process.in_thread(load_model, local.model, local.device, local.precision)
+    capture, source = process.config.capture, local.calibration
+    calibration = partial(calibration_windows, source, capture.width, capture.height) if source else None
+    model = await process.in_thread(load_model, local.model, local.device, local.precision, local.engine, calibration)
     if model.window_size != process.config.window.size:
         raise ModelError(
             f"model {local.model} expects windows of {model.window_size} frames; [window] size is "

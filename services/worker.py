@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from clownfish.models.base import WindowModel
 from clownfish.models.load import load_model
 from clownfish.process import Process, run
 from clownfish.protocol import Again, Done, Goodbye, Job, Progress, Pulse, Ready, Refused
+from clownfish.sources.windows import calibration_windows
 
 _PROGRESS_S = 0.5
 _SILENCE_S = 3.0
@@ -126,7 +128,11 @@ async def serve(process: Process) -> None:
     if settings is None:
         raise ConfigError("[worker] is missing")
     process.log.info("loading", model=settings.model)
-    model = await process.in_thread(load_model, settings.model, settings.device, settings.precision)
+    capture, source = process.config.capture, settings.calibration
+    calibration = partial(calibration_windows, source, capture.width, capture.height) if source else None
+    model = await process.in_thread(
+        load_model, settings.model, settings.device, settings.precision, settings.engine, calibration
+    )
     process.ready(f"{model.name}, {len(model.classes)} classes")
     with contextlib.suppress(asyncio.CancelledError):
         await _Worker(process, process.service, model).sockets()

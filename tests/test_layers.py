@@ -26,8 +26,8 @@ LAYERS: dict[int | str, set[str]] = {
     },
     # bytes and pixels
     1: {
-        "wire", "settings", "config", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets", "puppets",
-        "shapes",
+        "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
+        "puppets", "shapes",
     },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor"},
@@ -44,8 +44,9 @@ BESIDE: dict[str, set[str]] = {
     "shapes": {"opencv"},
     "datasets": {"opencv", "puppets", "shapes"},
     "models": {"opencv"},
-    "settings": {"codecs", "sinks"},
+    "settings": {"codecs", "models", "sinks"},
     "config": {"settings"},
+    "pair": {"config"},
     "process": {"bus"},
     "supervisor": {"bus", "process"},
 }
@@ -70,6 +71,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("clownfish.cli", "clownfish.training", "clownfish.sinks.console", "clownfish.evaluation", "clownfish.lab"),
     "matplotlib": ("clownfish.evaluation",),
     "grpc": ("clownfish.lab",),
+    "openvino": ("clownfish.models.engines",),
+    "onnxruntime": ("clownfish.models.engines",),
 }
 """Third-party library → the modules, or packages, that may import it."""
 

@@ -11,7 +11,7 @@ import torch
 
 from clownfish.errors import ModelError
 from clownfish.messages import Pixels
-from clownfish.models.adapter import TorchClassifier, normalise, pick_frames
+from clownfish.models.adapter import Classifier, normalise, pick_frames
 from clownfish.models.description import InputDescription, ModelDescription
 from clownfish.models.frame_features import FrameFeatures, sees_frames
 from clownfish.models.load import build, load_model, ready
@@ -34,7 +34,7 @@ def described(temporal: str = "mean", frame_step: int = 2) -> ModelDescription:
     )
 
 
-def classifier(description: ModelDescription) -> TorchClassifier:
+def classifier(description: ModelDescription) -> Classifier:
     """With random weights, and batch norms that have seen frames: so what differs going in differs coming out."""
     torch.manual_seed(1)
     network = build(description)
@@ -66,7 +66,7 @@ def test_features_kept_across_windows_change_no_answer(temporal: str, batch: int
     model = classifier(description)
     windows = windows_of(stream())
     answers = [model.infer(windows[n : n + batch]) for n in range(0, len(windows), batch)]
-    network = model._network
+    network = model.engine.frame_by_frame
     with torch.inference_mode():
         frames = torch.from_numpy(np.stack([pick_frames(window, description.input) for window in windows]))
         embedding = network.embed(normalise(frames, description.input).permute(0, 4, 1, 2, 3))
@@ -157,5 +157,5 @@ def test_an_unknown_temporal_head_is_refused() -> None:
 
 def test_a_shipped_frame_network_loads_and_keeps_features() -> None:
     model = load_model("zoo:ucf9/remote", device="cpu")
-    assert isinstance(model, TorchClassifier)
+    assert isinstance(model, Classifier)
     assert model.frame_features is not None

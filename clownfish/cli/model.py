@@ -1,4 +1,4 @@
-"""`clownfish model …`: models brought from elsewhere."""
+"""`clownfish model …`: what can be done with one model (layer 4)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from clownfish.cli.model_bench import model_bench
 from clownfish.errors import ModelError
 
-model_app = typer.Typer(help="Bring models from elsewhere.", no_args_is_help=True)
+model_app = typer.Typer(help="Bring a model from elsewhere, or compare engines for one.", no_args_is_help=True)
+model_app.command("bench")(model_bench)
 
 
 @model_app.command("import")

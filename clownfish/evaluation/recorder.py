@@ -18,10 +18,9 @@ from clownfish.codecs import CODECS
 from clownfish.errors import ConfigError, ModelError, SourceError
 from clownfish.evaluation.dump import Dump, Header, ModelIdentity, OnWindow, dump_path, load_dump, record, write_dump
 from clownfish.models.base import WindowModel
-from clownfish.models.description import ModelDescription, read_description
+from clownfish.models.description import ModelDescription, read_description, weights_path
 from clownfish.settings import Plugin
 from clownfish.sources import is_live, open_source, split_source
-from clownfish.zoo import locate
 
 DUMPS = Path("runs/dumps")
 
@@ -136,7 +135,7 @@ def stream_name(source: str) -> str:
 
 
 def _identity(name: str, description: ModelDescription) -> ModelIdentity:
-    weights = locate(name).with_suffix(".safetensors")
+    weights = weights_path(name, description)
     try:
         return ModelIdentity(description.name, _sha256(weights), _sha256(weights.with_suffix(".json")))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""From a torch network to `WindowModel`: resize, normalise, embed, classify, calibrate."""
+"""From a network behind an engine to `WindowModel`: resize, normalise, embed, classify, calibrate."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from clownfish.errors import ModelError
 from clownfish.messages import Pixels
 from clownfish.models.base import Inference
 from clownfish.models.description import InputDescription, ModelDescription
-from clownfish.models.frame_features import FrameFeatures, sees_frames
+from clownfish.models.frame_features import FrameFeatures, SeesFrames
 from clownfish.models.resize import resize
 
 if TYPE_CHECKING:
+    from clownfish.models.engines.base import Engine
 
     class Network(nn.Module):
         """What every architecture offers beside being a torch module."""
@@ -55,43 +56,48 @@ def describe_feature(embedding: Tensor, logits: Tensor, description: ModelDescri
     return logits if description.feature == "logits" else nn.functional.normalize(embedding, dim=1)
 
 
-class TorchClassifier:
-    """A `WindowModel` over a network that is already on its device, in its precision and in eval mode."""
+def network_input(
+    windows: Sequence[Sequence[Pixels]], description: InputDescription, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """What the network takes of some windows: (batch, 3, frames, height, width), normalised, stored channels last."""
+    frames = torch.from_numpy(np.stack([pick_frames(window, description) for window in windows]))
+    return normalise(frames.to(device), description, dtype).permute(0, 4, 1, 2, 3)
 
-    def __init__(
-        self, network: Network, description: ModelDescription, device: torch.device, dtype: torch.dtype
-    ) -> None:
+
+class Classifier:
+    """A `WindowModel` over an engine."""
+
+    def __init__(self, engine: Engine, description: ModelDescription) -> None:
         self.name = description.name
         self.classes = description.classes
         self.window_size = description.input.window_size
         self.description = description
-        self.device = device
-        self._network = network
-        self._dtype = dtype
-        self.frame_features = FrameFeatures(self._features) if sees_frames(network) else None
+        self.engine = engine
+        network = getattr(engine, "frame_by_frame", None)
+        self._by_frame: SeesFrames | None = network
+        self.frame_features = FrameFeatures(self._features) if network is not None else None
         """Where the network sees frames one by one: what it made of those that windows share."""
 
     def infer(self, windows: Sequence[Sequence[Pixels]]) -> Inference:
         """See `WindowModel.infer`."""
         with torch.inference_mode():
-            embedding = self._embed(windows)
-            logits = self._network.head(embedding).float()
+            embedding, logits = self._answer(windows)
+            logits = logits.float()
             p = torch.softmax(logits / self.description.temperature, dim=1)
             feature = describe_feature(embedding.float(), logits, self.description)
             return Inference(p=p.cpu().numpy(), feature=feature.cpu().numpy())
 
-    def _embed(self, windows: Sequence[Sequence[Pixels]]) -> Tensor:
-        shape = self.description.input
-        if self.frame_features is not None and sees_frames(self._network):
-            known = self.frame_features.of([seen_frames(window, shape) for window in windows])
-            return self._network.temporal(torch.from_numpy(known).to(self.device, self._dtype))
-        x = self._normalised(np.stack([pick_frames(window, shape) for window in windows]))
-        return self._network.embed(x.permute(0, 4, 1, 2, 3))  # in memory still channels last, as the weights are
+    def _answer(self, windows: Sequence[Sequence[Pixels]]) -> tuple[Tensor, Tensor]:
+        shape, engine = self.description.input, self.engine
+        if self._by_frame is None or self.frame_features is None:
+            return engine.run(network_input(windows, shape, engine.device, engine.dtype))
+        known = self.frame_features.of([seen_frames(window, shape) for window in windows])
+        embedding = self._by_frame.temporal(torch.from_numpy(known).to(engine.device, engine.dtype))
+        return embedding, self._by_frame.head(embedding)
 
     def _features(self, frames: Sequence[Pixels]) -> npt.NDArray[np.float32]:
-        assert sees_frames(self._network)
-        x = self._normalised(np.stack([resize(frame, self.description.input) for frame in frames]))
-        return self._network.frame_features(x.permute(0, 3, 1, 2)).float().cpu().numpy()
-
-    def _normalised(self, frames: npt.NDArray[np.uint8]) -> Tensor:
-        return normalise(torch.from_numpy(frames).to(self.device), self.description.input, self._dtype)
+        assert self._by_frame is not None
+        shape, engine = self.description.input, self.engine
+        pixels = torch.from_numpy(np.stack([resize(frame, shape) for frame in frames]))
+        x = normalise(pixels.to(engine.device), shape, engine.dtype).permute(0, 3, 1, 2)
+        return self._by_frame.frame_features(x).float().cpu().numpy()

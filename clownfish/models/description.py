@@ -60,7 +60,7 @@ class ModelDescription(_Strict):
     format: Literal["clownfish-classifier/1"] = "clownfish-classifier/1"
     name: str = Field(min_length=1)
     architecture: str
-    """A name of clownfish.models, or module:factory."""
+    """A name of clownfish.models, module:factory, or `onnx`: the network is an .onnx file beside the description."""
     options: dict[str, Any]
     """Keyword arguments of the architecture, beside `classes`."""
     classes: tuple[str, ...] = Field(min_length=2)
@@ -100,6 +100,15 @@ def read_description(name_or_path: str) -> ModelDescription:
     Raises ModelError naming the file, the key, what was read and what is allowed.
     """
     return _read(name_or_path, ModelDescription)
+
+
+ONNX, ONNX_SUFFIX = "onnx", ".onnx"
+"""Architecture, and suffix, of a model that is a user's own ONNX file."""
+
+
+def weights_path(name_or_path: str, description: ModelDescription) -> Path:
+    """The file with that classifier's weights. Says nothing about whether it exists."""
+    return locate(name_or_path).with_suffix(ONNX_SUFFIX if description.architecture == ONNX else ".safetensors")
 
 
 def read_siminet_description(name_or_path: str) -> SimiNetDescription:

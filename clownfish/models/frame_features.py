@@ -49,11 +49,13 @@ class FrameByFrame(nn.Module):
 
 
 class SeesFrames(Protocol):
-    """What `FrameByFrame` offers."""
+    """What `FrameByFrame` offers, and `head`."""
 
     def frame_features(self, x: Tensor) -> Tensor: ...
 
     def temporal(self, features: Tensor) -> Tensor: ...
+
+    def head(self, embedding: Tensor) -> Tensor: ...
 
 
 def sees_frames(network: object) -> TypeGuard[SeesFrames]:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clownfish.errors import ModelError
+from clownfish.messages import Pixels
 from clownfish.models import ARCHITECTURES
-from clownfish.models.adapter import Network, TorchClassifier
+from clownfish.models.adapter import Classifier, Network, network_input
 from clownfish.models.base import WindowModel
-from clownfish.models.description import ModelDescription, read_description
+from clownfish.models.description import ONNX, ONNX_SUFFIX, ModelDescription, read_description
+from clownfish.models.engines import ENGINES
+from clownfish.models.engines.base import Device, Precision, Task
 from clownfish.models.own import own_model
 from clownfish.models.scripted import SUFFIX, TORCHSCRIPT, load_scripted
 from clownfish.models.weights import fill, read_safetensors
 from clownfish.zoo import locate
 from clownfish.zoo.own import is_own
 
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["fp32", "bf16", "fp16"]
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+ReadWindows = Callable[[int], Iterable[Sequence[Pixels]]]
+"""Gives real windows of so many frames, for engines that are calibrated."""
 
 
 def build(description: ModelDescription) -> Network:
@@ -68,18 +71,38 @@ def pick_device(device: Device) -> torch.device:
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def load_model(name_or_path: str, device: Device = "auto", precision: Precision = "fp32") -> WindowModel:
+def load_model(
+    name_or_path: str,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    engine: str = "torch",
+    calibration: ReadWindows | None = None,
+) -> WindowModel:
     """Load, check, and run once (so that the first real window is not the slow one).
 
     `name_or_path`: a .safetensors file, or a TorchScript .pt, with its .json beside it, `zoo:SET/MODEL`, or a user's
-    own `module:attribute`, which looks after device and precision itself. From here on torch uses one thread in this
-    process: OpenMP threads beside other busy processes are many times slower. Raises ModelError.
+    own `module:attribute`, which looks after engine, device and precision itself. `engine` is a name of
+    `models.engines`; an .onnx file, which torch does not run, goes to onnxruntime where `torch` is named. `calibration`
+    reads the windows that torch-int8 needs. From here on torch uses one thread in this process: OpenMP threads beside
+    other busy processes are many times slower. Raises ModelError, and ConfigError for an unknown engine.
     """
     torch.set_num_threads(1)
+    factory = ENGINES.get(engine)
     if is_own(name_or_path):
         return own_model(name_or_path)
     description = read_description(name_or_path)
-    return ready(load_network(name_or_path, description), description, device, precision)
+    own_file = None
+    network = None
+    if description.architecture == ONNX:
+        own_file = locate(name_or_path).with_suffix(ONNX_SUFFIX)
+        if not own_file.is_file():
+            raise ModelError(f"{own_file}: no such file; architecture {ONNX!r} means that it is there")
+        factory = ENGINES.get("onnxruntime") if engine == "torch" else factory
+    else:
+        network = load_network(name_or_path, description).eval()
+    inputs = None if calibration is None else partial(_inputs, calibration, description)
+    task = Task(description, network, own_file, device, precision, inputs)
+    return run_once(Classifier(factory(task), description))
 
 
 def load_network(name_or_path: str, description: ModelDescription) -> Network:
@@ -101,22 +124,31 @@ def channels_last(network: Network) -> Network:
     return network
 
 
-def ready(network: Network, description: ModelDescription, device: Device, precision: Precision) -> TorchClassifier:
-    """A classifier over `network`, moved to its device and precision, and run once. Raises ModelError."""
-    where, dtype = pick_device(device), DTYPES[precision]
-    channels_last(network.eval().to(where, dtype))
-    model = TorchClassifier(network, description, where, dtype)
-    blank = np.zeros((description.input.height, description.input.width, 3), np.uint8)
+def ready(network: Network, description: ModelDescription, device: Device, precision: Precision) -> Classifier:
+    """A classifier over `network` in torch, moved to its device and precision, and run once. Raises ModelError."""
+    task = Task(description, network.eval(), device=device, precision=precision)
+    return run_once(Classifier(ENGINES.get("torch")(task), description))
+
+
+def run_once(model: Classifier) -> Classifier:
+    """The same, after its first answer. Raises ModelError where that is not as described."""
+    shape = model.description.input
+    blank = np.zeros((shape.height, shape.width, 3), np.uint8)
     try:
-        p = model.infer([[blank] * description.input.window_size]).p
+        p = model.infer([[blank] * shape.window_size]).p
     except (RuntimeError, TypeError, ValueError, IndexError) as error:  # a user's own network may do anything
-        seen = (1, 3, description.input.frames, description.input.height, description.input.width)
+        seen = (1, 3, shape.frames, shape.height, shape.width)
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        raise ModelError(f"model {description.name!r} cannot take an input of shape {seen}: {reason}") from error
+        raise ModelError(f"model {model.name!r} cannot take an input of shape {seen}: {reason}") from error
     if p.ndim != 2 or len(p) != 1:
-        raise ModelError(f"model {description.name!r} answers {p.shape}, expected (windows, classes)")
-    if p.shape[1] != len(description.classes):
+        raise ModelError(f"model {model.name!r} answers {p.shape}, expected (windows, classes)")
+    if p.shape[1] != len(model.classes):
         raise ModelError(
-            f"model {description.name!r} answers {p.shape[1]} classes, its description names {len(description.classes)}"
+            f"model {model.name!r} answers {p.shape[1]} classes, its description names {len(model.classes)}"
         )
     return model
+
+
+def _inputs(read: ReadWindows, description: ModelDescription) -> Iterator[Tensor]:
+    for window in read(description.input.window_size):
+        yield network_input([window], description.input, torch.device("cpu"), torch.float32)

@@ -11,11 +11,17 @@ from clownfish.training.config import ClassifierConfig, Data, SimiNetConfig
 from clownfish.training.drawn import DrawnData
 from clownfish.training.siminet_choice import TrainedSimiNet
 
+_UCF101 = (
+    'UCF-101 (Soomro, Zamir, Shah, "UCF101: A Dataset of 101 Human Actions Classes From Videos in The Wild", '
+    "CRCV-TR-12-01, 2012), collected from YouTube by its authors **for research use**. The data is not redistributed "
+    "here; users get it from its authors. Use weights trained on it likewise."
+)
 TERMS = {
-    "ucf9": (
-        'Nine classes of UCF-101 (Soomro, Zamir, Shah, "UCF101: A Dataset of 101 Human Actions Classes From Videos in '
-        'The Wild", CRCV-TR-12-01, 2012), collected from YouTube by its authors **for research use**. The data is not '
-        "redistributed here; users get it from its authors. Use weights trained on it likewise."
+    "ucf9": f"Nine classes of {_UCF101}",
+    "ucf101": _UCF101,
+    "pku-mmd": (
+        "PKU-MMD (Liu et al., arXiv:1703.07475, 2017), given by its authors on request **for research use**. Use "
+        "weights trained on it likewise."
     ),
     "puppets": "Puppets, drawn by this repository (`clownfish.puppets`): nobody is filmed in it, and it has no terms.",
     "shapes": "Shapes, drawn by this repository (`clownfish.shapes`): there are no terms.",
@@ -47,7 +53,7 @@ A classifier over windows of {shape.window_size} frames ({step}{shape.width}×{s
 `{config.architecture}` with `{config.options}`. Its `feature` is the {config.feature}.
 
 - **Classes**: {", ".join(trained.description.classes)}.
-- **Data and terms**: {TERMS.get(config.data.dataset, config.data.dataset)}{learned(config.data)}
+- **Data and terms**: {terms(config.data)}{learned(config.data)}
 - **Initial weights**: {initial}
 - **Recipe**: {probe}{fit.epochs} epochs of {fit.optimizer}{frozen}; the rest stands in the configuration.
 - **Command**: `clownfish train {role} --config {path.as_posix()}`; seed {config.seed}.
@@ -72,7 +78,7 @@ def write_siminet_card(config: SimiNetConfig, path: Path, trained: TrainedSimiNe
 SimiNet (Fig. 6 of the paper): do two windows that follow each other show the same context?
 It compares the {trained.description.feature} of `{trained.description.classifier}`, and of no other model.
 
-- **Data and terms**: {TERMS.get(config.data.dataset, config.data.dataset)}
+- **Data and terms**: {terms(config.data)}
 - **Recipe**: windows of {pairs};
   pairs: {trained.candidates[0].pairs};
   binary cross-entropy in which all transitions together weigh {config.transition_share:g}.
@@ -91,7 +97,18 @@ def _others(trained: TrainedSimiNet) -> str:
     return f" Tried, too: {', '.join(others)}." if others else ""
 
 
+def terms(data: Data) -> str:
+    """Which data, and on what terms."""
+    if data.dataset in TERMS:
+        return TERMS[data.dataset]
+    return f"`{data.dataset}` in `{data.root.as_posix()}`; terms: those of your data."
+
+
 def groups(data: Data) -> str:
+    if data.validation_groups is None:
+        return (
+            f"streams joined from its validation part, or from {data.validation_share:.0%} of the groups of each class"
+        )
     groups = ", ".join(map(str, data.validation_groups))
     if isinstance(data, DrawnData):
         return f"validation streams {groups}"

@@ -78,6 +78,7 @@ def fit(
             network.load_state_dict(state["network"])
             if state["optimizer"] is not None:
                 optimizer.load_state_dict(state["optimizer"])
+            if state["scaler"]:  # of fp16 alone; a run may go on in another precision
                 precision.scaler.load_state_dict(state["scaler"])
     log = RunLog(config.runs / config.name, config.tensorboard)
     weights = None if class_weights is None else class_weights.to(device)
