@@ -22,6 +22,7 @@ ARCHITECTURES = {
     "resnet3d": {"depth": 10, "width": 0.125, "shortcut": "A"},
     "resnext3d": {"depth": 50, "width": 0.25},
     "framenet": {"blocks": 3, "temporal": "conv", "hidden": 8},
+    "keypoint": {"channels": 16, "keypoints": 4, "look": 3, "hidden": 8},
     "stacked": {"frames": 4, "width": 0.25, "depth": 1},
 }
 
@@ -204,7 +205,7 @@ def test_unknown_options_of_an_architecture_are_refused() -> None:
 
 
 def test_an_unknown_architecture_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"framenet, mobilenet3d, resnet3d"):
+    with pytest.raises(ConfigError, match=r"framenet, keypoint, mobilenet3d, resnet3d"):
         build(described("transformer"))
 
 

@@ -60,8 +60,16 @@ def make_scene(rng: np.random.Generator, camera: Camera, subject: Subject, diffi
     horizon = int(np.clip(corners[:, 1].mean(), 0.3 * height, 0.95 * height))
     back[:horizon], back[horizon:] = wall, floor
     screen = _clutter(rng, back, horizon, difficulty)
-    back = np.asarray(cv2.add(back, _texture(rng, CANVAS, (9, 12), difficulty.wall_texture[0]).astype(np.int16) - 128, dtype=cv2.CV_8U))
-    back = np.asarray(cv2.add(back, _texture(rng, CANVAS, (64, 86), difficulty.wall_texture[1]).astype(np.int16) - 128, dtype=cv2.CV_8U))
+    back = np.asarray(
+        cv2.add(
+            back, _texture(rng, CANVAS, (9, 12), difficulty.wall_texture[0]).astype(np.int16) - 128, dtype=cv2.CV_8U
+        )
+    )
+    back = np.asarray(
+        cv2.add(
+            back, _texture(rng, CANVAS, (64, 86), difficulty.wall_texture[1]).astype(np.int16) - 128, dtype=cv2.CV_8U
+        )
+    )
     _chair(rng, back, camera, subject)
     front, mask = back.copy(), np.zeros((height, width), np.uint8)
     has_front = bool(rng.random() < difficulty.occluder_share)

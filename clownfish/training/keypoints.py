@@ -6,6 +6,7 @@ learn first, from drawn truth, and the network over time after them (`overtime`)
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -29,6 +30,9 @@ SPREAD = 0.8
 WEIGHTS = {"places": 0.3, "holds": 0.5, "label": 0.3}
 """Of the other losses beside the heatmaps'."""
 GRADIENT = 5.0
+"""Largest norm of a step's gradient."""
+WARM_UP = 200
+"""Steps until the learning rate is whole, of a short run a twentieth of it."""
 
 
 class KeypointFit(BaseModel):
@@ -40,6 +44,8 @@ class KeypointFit(BaseModel):
     """Drawn and seen once each."""
     frames_per_epoch: int = Field(default=20_000, ge=1)
     """Between two checkpoints."""
+    streams_at_once: int = Field(default=48, ge=1)
+    """That frames of a batch come from: enough that neighbours in a batch have little to do with each other."""
     batch: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=0.02, ge=0)
@@ -115,13 +121,13 @@ def teach_keypoints(
             optimizer.load_state_dict(state["optimizer"])
     for epoch in range(first, epochs):
         began, total, off = time.monotonic(), 0.0, 0.0
-        source = PosedFrameSource(shape, views, np.random.default_rng([seed, epoch]))
+        source = PosedFrameSource(shape, views, fit.streams_at_once, np.random.default_rng([seed, epoch]))
         teacher.train()
         for step in track(say, range(steps), steps, f"keypoints, epoch {epoch + 1}/{epochs}"):
             share = (epoch * steps + step) / (epochs * steps)
-            warm = min(1.0, (epoch * steps + step + 1) / 200)
+            warm = min(1.0, (epoch * steps + step + 1) / min(WARM_UP, epochs * steps / 20))
             for group in optimizer.param_groups:
-                group["lr"] = fit.learning_rate * warm * 0.5 * (1 + np.cos(np.pi * share))
+                group["lr"] = fit.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * share))
             loss, distance = teacher.loss(source.batch(fit.batch), fit.bfloat16)
             if not torch.isfinite(loss):
                 raise ModelError(f"keypoints: the loss is {loss.item()} in epoch {epoch + 1}: lower learning_rate")

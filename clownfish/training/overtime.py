@@ -7,6 +7,7 @@ of their features train the rest in minutes.
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -168,7 +169,7 @@ def train_over_time(
         for step in range(steps):
             share = (epoch * steps + step) / (fit.epochs * steps)
             for group in optimizer.param_groups:
-                group["lr"] = fit.learning_rate * 0.5 * (1 + np.cos(np.pi * share))
+                group["lr"] = fit.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
             chosen = torch.multinomial(weight, fit.batch, replacement=True, generator=generator)
             x = (table.features[table.starts[chosen][:, None] + numbers].float() - mean) / std
             x += noise * torch.randn(x.shape, generator=generator)

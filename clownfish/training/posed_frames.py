@@ -18,8 +18,6 @@ from clownfish.opencv import cv2
 from clownfish.puppets.keypoints import KEYPOINTS, MIRRORED
 
 ITEM = KEYPOINTS.index("ITEM")
-STREAMS_AT_ONCE = 48
-"""That frames of a batch come from: enough that neighbours in a batch have little to do with each other."""
 FRAMES_OF_STREAM = 200
 """That are drawn before another stream takes its place: planning a stream costs as much as some 250 frames."""
 ANY_STREAM = 100_000
@@ -72,9 +70,9 @@ class _Stream:
 class PosedFrameSource:
     """Batches of random frames of random train streams; the same ones for the same generator."""
 
-    def __init__(self, shape: InputDescription, views: Sequence[str], rng: np.random.Generator) -> None:
+    def __init__(self, shape: InputDescription, views: Sequence[str], at_once: int, rng: np.random.Generator) -> None:
         self._shape, self._views, self._rng = shape, views, rng
-        self._pool = [self._new() for _ in range(STREAMS_AT_ONCE)]
+        self._pool = [self._new() for _ in range(at_once)]
 
     def _new(self) -> _Stream:
         view = self._views[int(self._rng.integers(len(self._views)))]
