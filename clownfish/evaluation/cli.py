@@ -56,6 +56,7 @@ def streams(
     dumps: Annotated[Path, typer.Option(help="Folder where the models' answers are kept.")] = Path("runs/dumps"),
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
+    confusion: Annotated[bool, typer.Option("--confusion", help="Say of each class what it is taken for.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers here, too.")] = None,
 ) -> None:
     """Edge-only, cloud-only and fused answers on labelled streams: accuracy, windows sent, bytes."""
@@ -65,6 +66,7 @@ def streams(
 
     from clownfish.errors import ConfigError
     from clownfish.evaluation.compare import Settings, compare
+    from clownfish.evaluation.confusions import calibration_errors, confusion_table
     from clownfish.evaluation.recorder import DEVICES, PRECISIONS, Recorder, RecordSettings
     from clownfish.evaluation.report import comparison_numbers, comparison_tables, settings_line
     from clownfish.models.description import check_siminet, read_description, read_siminet_description
@@ -105,17 +107,23 @@ def streams(
         ),
         dumps,
     )
-    found = []
+    found, dumped = [], []
     with Console(stderr=True).status("") as status:
         for source in truths:
             recorder.header(source)  # a source that cannot be used shows before the models' minutes on the others
         for source, truth in truths.items():
             dump = recorder.dump(source, _shown_in(status, source))
             found.append((dump.header, compare(dump, truth, settings)))
+            dumped.append((dump, truth))
     console = Console()
     console.print(settings_line(settings), highlight=False, soft_wrap=True)
     for table in comparison_tables(found):
         console.print("", table)
+    errors = calibration_errors(dumped)
+    if errors is not None:
+        console.print(f"\nexpected calibration error: edge {100 * errors[0]:.1f} %, cloud {100 * errors[1]:.1f} %")
+    if confusion:
+        console.print("", confusion_table([rows for _, rows in found], dumped[0][0].header.classes))
     if json_file is not None:
         json_file.write_text(json.dumps(comparison_numbers(found, settings), indent=2) + "\n", encoding="utf-8")
 

@@ -32,7 +32,7 @@ def train_drawn_siminet(config: DrawnSimiNetConfig, say: Say = print) -> Trained
     network = build(description)
     load_weights(network, locate(config.classifier).with_suffix(".safetensors"), description)
     network.eval()
-    drawn = config.data.draw(description.input.frame_step, say)
+    drawn = config.data.draw(description.input.frame_step, say, parts=False)
 
     def see(names: Sequence[str]) -> SeenStreams:
         return SeenStreams.of([see_drawn(there, drawn, drawn.streams[name], description.input) for name in names])
