@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from rich.table import Table
 
-from clownfish.evaluation.compare import METHODS, Row, pooled
+from clownfish.evaluation.compare import Row, pooled
 from clownfish.evaluation.dump import Dump
 from clownfish.evaluation.metrics import Floats, Ints, truth_by_frame
 from clownfish.sources.truth import Truth
 from clownfish.training.calibrate import expected_calibration_error
 
-SHOWN = ("edge-only", "cloud-only", "fused final")
+SHOWN = {"edge-only": "edge", "cloud-only": "cloud", "fused final": "final"}
+"""Methods, and what a column calls them."""
+EXPLAINED = ("edge-only", "cloud-only")
 WORTH_NAMING = 0.03
 """A smaller share of a class's frames is not named."""
 NAMED = 2
@@ -28,30 +30,32 @@ def mistakes(row: Ints, classes: Sequence[str], own: int) -> str:
 
 
 def confusion_table(streams: Sequence[Sequence[Row]], classes: Sequence[str]) -> Table:
-    """For each class its share of frames answered right by edge, cloud and fused final, and what else was said;
-    frames without truth do not count."""
-    table = Table(show_edge=False, pad_edge=False)
-    table.add_column("right, % (taken for)")
+    """For each class its share of frames answered right, and what edge and cloud take it for; frames without truth do
+    not count."""
     matrices = {row.method: row.confusion for row in pooled(streams)}
-    assert set(SHOWN) <= set(METHODS)
-    for method in SHOWN:
-        table.add_column(method, no_wrap=True)
-        table.add_column("", overflow="fold", style="dim")
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("right, %", no_wrap=True)
+    for name in SHOWN.values():
+        table.add_column(name, justify="right", no_wrap=True)
+    for method in EXPLAINED:
+        table.add_column(f"{SHOWN[method]} says", overflow="fold")
     recalls: dict[str, list[float]] = {method: [] for method in SHOWN}
-    for n, name in enumerate(classes):
+    for n, label in enumerate(classes):
         cells = []
         for method in SHOWN:
             matrix = matrices[method]
             total = 0 if matrix is None else int(matrix[n].sum())
             if matrix is None or not total:
-                cells += ["-", ""]
+                cells.append("-")
                 continue
             recalls[method].append(matrix[n, n] / total)
-            cells += [f"{100 * matrix[n, n] / total:.1f}", mistakes(matrix[n], classes, n)]
-        table.add_row(name, *cells)
-    means = [f"{100 * np.mean(recalls[method]):.1f}" if recalls[method] else "-" for method in SHOWN]
+            cells.append(f"{100 * matrix[n, n] / total:.1f}")
+        for method in EXPLAINED:
+            matrix = matrices[method]
+            cells.append("" if matrix is None else mistakes(matrix[n], classes, n))
+        table.add_row(label, *cells)
     table.add_section()
-    table.add_row("mean of classes", *(cell for mean in means for cell in (mean, "")))
+    table.add_row("mean of classes", *(f"{100 * np.mean(each):.1f}" if each else "-" for each in recalls.values()))
     return table
 
 
