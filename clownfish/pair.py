@@ -11,6 +11,7 @@ from typing import Any
 from clownfish.config import read_toml
 from clownfish.errors import ConfigError
 from clownfish.zoo import PREFIX, locate
+from clownfish.zoo.own import is_own
 
 DEFAULT = "zoo:ucf9"
 
@@ -31,8 +32,10 @@ def read_pair(name: str) -> dict[str, Any]:
 
 
 def _beside(pair: Path, model: str) -> str:
-    """The model as named, or below the pair's own folder where it lies there."""
+    """The model below the pair's own folder, unless it lies in the working folder alone."""
     own = pair.parent / model
-    if model.startswith(PREFIX) or not own.with_suffix(".json").is_file():
+    if model.startswith(PREFIX) or is_own(model):
+        return model
+    if Path(model).with_suffix(".json").is_file() and not own.with_suffix(".json").is_file():
         return model
     return str(own)

@@ -183,6 +183,7 @@ def test_windows_are_spread_over_all_of_the_source(source: str) -> None:
     assert gaps.max() <= 2 * gaps.min()
     runs = np.array([window.t for window in spread_windows(source, 8, 4, 32, 24, 30, run=6)]).reshape(5, 6)
     assert (np.diff(runs, axis=1) == 1).all()
+    assert len(spread_windows(source, 8, 4, 32, 24, 56, run=8)) == 56  # the fifteenth run is one window short
     assert runs[-1, -1] >= 0.8 * (FRAMES - 8) / 4
 
 

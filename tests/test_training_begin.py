@@ -57,7 +57,7 @@ def test_the_pair_finds_its_models_in_its_own_folder_wherever_that_is(root: Path
     worker = tree.pop("worker")
     config = validate(tree | {"worker": worker | {"router": "ipc:///tmp/x"}}, "pair")
     assert (config.capture.width, config.capture.height) == (172, 128)
-    assert tree["local"]["similarity"]["weights"] == "siminet"  # not trained yet: as it stands
+    assert tree["local"]["similarity"]["weights"] == str(root.parent / "my" / "siminet")  # still to be trained
 
 
 def test_names_that_begin_alike_are_one_scene(root: Path) -> None:
@@ -134,6 +134,16 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     assert isinstance(result.exception, ClownfishError)
     assert complaint in str(result.exception)
     assert not (root.parent / "my-pair").exists()
+
+
+def test_a_pair_may_name_models_of_the_working_folder_and_a_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_model(tmp_path, "small")
+    path = write(tmp_path / "my" / "pair.toml", '[local]\nmodel = "small"\n[worker]\nmodel = "mine:large"\n')
+    tree = read_pair(str(path))
+    assert (tree["local"]["model"], tree["worker"]["model"]) == ("small", "mine:large")
 
 
 def test_a_pair_without_both_models_is_refused(tmp_path: Path) -> None:

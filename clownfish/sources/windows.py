@@ -55,6 +55,7 @@ def spread_windows(
         raise SourceError(f"{source} has {n + 1} frames; one window needs {size}: use a longer video")
     found = list(kept.values())
     if len(found) > runs:
+        found = [each for each in found if len(each) == run]  # the source's end may have cut the last one short
         found = [found[round(i * (len(found) - 1) / max(runs - 1, 1))] for i in range(runs)]
     return [window for each in found for window in each][:count]
 
