@@ -8,7 +8,7 @@ from clownfish.datasets.drawn import DRAWN
 from clownfish.training.atomic import write_text
 from clownfish.training.classifier import Trained
 from clownfish.training.config import ClassifierConfig, Data, SimiNetConfig
-from clownfish.training.drawn import DrawnData
+from clownfish.training.drawn import DrawnConfig, DrawnData
 from clownfish.training.siminet_choice import TrainedSimiNet
 
 _UCF101 = (
@@ -31,17 +31,8 @@ IMAGENET = "EfficientNet-Lite0 trained on ImageNet (PyPI efficientnet-lite0-pyto
 
 def write_classifier_card(config: ClassifierConfig, path: Path, role: str, trained: Trained) -> None:
     """Write `output`.md; `path` is the configuration's own, `role` the command that trained it: local or remote."""
-    shape, fit = config.input, config.fit
-    probe = f"{fit.probe_epochs} epochs of the last layer alone, then " if fit.probe_epochs else ""
-    frozen = f", {len(fit.frozen)} first layers and blocks fixed" if fit.frozen else ""
-    if fit.trained:
-        frozen += f", of {', '.join(fit.trained)} alone"
-    if fit.patience is not None:
-        frozen += f", the best epoch kept (patience {fit.patience})"
+    shape = config.input
     initial = IMAGENET if config.initial == "imagenet" else f"{config.initial}."
-    if config.distil is not None:
-        distil = config.distil
-        frozen += f", taught by {distil.teacher} (weight {distil.weight:g}, temperature {distil.temperature:g})"
     drawn = isinstance(config.data, DrawnData)
     idle = "idle's logit shifted to how often people idle, " if drawn and DRAWN[config.data.dataset].idle else ""
     ordinal = {2: "2nd", 3: "3rd"}.get(shape.frame_step, f"{shape.frame_step}th")
@@ -53,9 +44,9 @@ A classifier over windows of {shape.window_size} frames ({step}{shape.width}×{s
 `{config.architecture}` with `{config.options}`. Its `feature` is the {config.feature}.
 
 - **Classes**: {", ".join(trained.description.classes)}.
-- **Data and terms**: {terms(config.data)}{learned(config.data)}
+- **Data and terms**: {terms(config.data)}{_learned_of(config)}
 - **Initial weights**: {initial}
-- **Recipe**: {probe}{fit.epochs} epochs of {fit.optimizer}{frozen}; the rest stands in the configuration.
+- **Recipe**: {_recipe(config)}; the rest stands in the configuration.
 - **Command**: `clownfish train {role} --config {path.as_posix()}`; seed {config.seed}.
 - **Validation**, on {groups(config.data)}: {100 * trained.accuracy:.1f} % of windows right by
   their middle frame's class.
@@ -113,6 +104,33 @@ def groups(data: Data) -> str:
     if isinstance(data, DrawnData):
         return f"validation streams {groups}"
     return f"streams joined from groups {groups}, which it was not trained on"
+
+
+def _recipe(config: ClassifierConfig) -> str:
+    fit, parts = config.fit, []
+    if isinstance(config, DrawnConfig) and config.keypoints is not None:
+        parts += [f"{config.keypoints.frames} frames by their keypoints", f"{config.over_time.epochs} epochs over time"]
+    if fit.probe_epochs:
+        parts.append(f"{fit.probe_epochs} epochs of the last layer alone")
+    if fit.epochs or not parts:
+        frozen = f", {len(fit.frozen)} first layers and blocks fixed" if fit.frozen else ""
+        parts.append(f"{fit.epochs} epochs of {fit.optimizer}{frozen}")
+    said = ", then ".join(parts)
+    if fit.trained:
+        said += f", of {', '.join(fit.trained)} alone"
+    if fit.patience is not None:
+        said += f", the best epoch kept (patience {fit.patience})"
+    if config.distil is not None:
+        distil = config.distil
+        said += f", taught by {distil.teacher} (weight {distil.weight:g}, temperature {distil.temperature:g})"
+    return said
+
+
+def _learned_of(config: ClassifierConfig) -> str:
+    if not isinstance(config, DrawnConfig) or config.keypoints is None:
+        return learned(config.data)
+    views = f", cameras {' and '.join(config.data.views)} alone" if config.data.views else ""
+    return f" Frames of any train stream{views}; over time train streams 0 to {config.over_time.streams - 1}."
 
 
 def learned(data: Data) -> str:

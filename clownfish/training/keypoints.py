@@ -32,7 +32,7 @@ WEIGHTS = {"places": 0.3, "holds": 0.5, "label": 0.3}
 GRADIENT = 5.0
 """Largest norm of a step's gradient."""
 WARM_UP = 200
-"""Steps until the learning rate is whole, of a short run a twentieth of it."""
+"""Steps until the learning rate is whole, of a short run a fifth of it."""
 
 
 class KeypointFit(BaseModel):
@@ -125,7 +125,7 @@ def teach_keypoints(
         teacher.train()
         for step in track(say, range(steps), steps, f"keypoints, epoch {epoch + 1}/{epochs}"):
             share = (epoch * steps + step) / (epochs * steps)
-            warm = min(1.0, (epoch * steps + step + 1) / min(WARM_UP, epochs * steps / 20))
+            warm = min(1.0, (epoch * steps + step + 1) / min(WARM_UP, epochs * steps / 5))
             for group in optimizer.param_groups:
                 group["lr"] = fit.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * share))
             loss, distance = teacher.loss(source.batch(fit.batch), fit.bfloat16)
