@@ -13,7 +13,7 @@ help: ## Say what each target does
 setup: $(VENV)/.dev ## Set up everything for development in .venv
 
 demo: $(VENV)/.run ## Play a stream through edge and cloud on this machine, and sum up (no data, no network needed)
-	$(BIN)/clownfish run shapes:test/0 --seconds 60 --picture runs/demo.png
+	$(BIN)/clownfish run puppets:test/0 --seconds 60 --picture runs/demo.png
 
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

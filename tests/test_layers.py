@@ -26,8 +26,8 @@ LAYERS: dict[int | str, set[str]] = {
     },
     # bytes and pixels
     1: {
-        "wire", "settings", "config", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets", "puppets",
-        "shapes",
+        "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
+        "puppets", "shapes",
     },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor"},
@@ -46,6 +46,7 @@ BESIDE: dict[str, set[str]] = {
     "models": {"opencv"},
     "settings": {"codecs", "models", "sinks"},
     "config": {"settings"},
+    "pair": {"config"},
     "process": {"bus"},
     "supervisor": {"bus", "process"},
 }

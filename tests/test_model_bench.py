@@ -153,7 +153,7 @@ def test_an_engine_that_is_not_installed_is_listed_with_the_reason(
 
 
 def test_windows_are_calibrated_on_that_are_not_measured(fair: EngineBench, source: str) -> None:
-    assert fair.calibrated_on == f"{source}, windows beside the measured ones"
+    assert fair.calibrated_on == f"{source}, windows between"
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,10 @@ def test_windows_are_spread_over_all_of_the_source(source: str) -> None:
     assert t[-1] >= 0.9 * (FRAMES - 8) / 4
     gaps = np.diff(t)
     assert gaps.max() <= 2 * gaps.min()
+    runs = np.array([window.t for window in spread_windows(source, 8, 4, 32, 24, 30, run=6)]).reshape(5, 6)
+    assert (np.diff(runs, axis=1) == 1).all()
+    assert len(spread_windows(source, 8, 4, 32, 24, 56, run=8)) == 56  # the fifteenth run is one window short
+    assert runs[-1, -1] >= 0.8 * (FRAMES - 8) / 4
 
 
 def test_a_short_source_gives_all_its_windows_and_one_shorter_than_a_window_is_an_error(darkness: str) -> None:

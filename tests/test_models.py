@@ -13,9 +13,8 @@ from safetensors.torch import load_file, save_file
 from clownfish.errors import ConfigError, ModelError
 from clownfish.models.adapter import Network, pick_frames
 from clownfish.models.description import InputDescription, ModelDescription, write_description
-from clownfish.models.engines.eager import channels_last
 from clownfish.models.frame import FrameNet
-from clownfish.models.load import build, load_model
+from clownfish.models.load import build, channels_last, load_model
 from clownfish.training.export import export
 from clownfish.training.initial import load_imagenet
 
@@ -26,6 +25,7 @@ ARCHITECTURES = {
     "resnet3d": {"depth": 10, "width": 0.125, "shortcut": "A"},
     "resnext3d": {"depth": 50, "width": 0.25},
     "framenet": {"blocks": 3, "temporal": "conv", "hidden": 8},
+    "keypoint": {"channels": 16, "keypoints": 4, "look": 3, "hidden": 8},
     "stacked": {"frames": 4, "width": 0.25, "depth": 1},
 }
 
@@ -233,7 +233,7 @@ def test_unknown_options_of_an_architecture_are_refused() -> None:
 
 
 def test_an_unknown_architecture_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"framenet, mobilenet3d, resnet3d"):
+    with pytest.raises(ConfigError, match=r"framenet, keypoint, mobilenet3d, resnet3d"):
         build(described("transformer"))
 
 

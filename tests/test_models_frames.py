@@ -11,10 +11,8 @@ import torch
 
 from clownfish.errors import ModelError
 from clownfish.messages import Pixels
-from clownfish.models.adapter import Classifier, Network, normalise, pick_frames
+from clownfish.models.adapter import Classifier, normalise, pick_frames
 from clownfish.models.description import InputDescription, ModelDescription
-from clownfish.models.engines.base import Task
-from clownfish.models.engines.eager import Eager
 from clownfish.models.frame_features import FrameFeatures, sees_frames
 from clownfish.models.load import build, load_model, ready
 from clownfish.models.temporal import ChangeOverTime, ConvOverTime
@@ -48,11 +46,7 @@ def classifier(description: ModelDescription) -> Classifier:
     frames = torch.from_numpy(np.stack([pick_frames(window, description.input) for window in windows_of(stream())]))
     with torch.inference_mode():
         network.train()(normalise(frames, description.input).permute(0, 4, 1, 2, 3))
-    return ready_of(network, description)
-
-
-def ready_of(network: Network, description: ModelDescription) -> Classifier:
-    return ready(Classifier(Eager(Task(description, network.eval(), device="cpu")), description))
+    return ready(network, description, "cpu", "fp32")
 
 
 def stream(length: int = 40) -> list[Pixels]:
@@ -139,7 +133,7 @@ def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
 
 def test_other_networks_keep_no_features() -> None:
     description = described().model_copy(update={"architecture": "mobilenet3d", "options": {"width": 0.25}})
-    assert ready_of(build(description), description).frame_features is None
+    assert ready(build(description), description, "cpu", "fp32").frame_features is None
     assert not sees_frames(build(description))
 
 

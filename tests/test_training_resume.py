@@ -25,8 +25,8 @@ name = "tiny"
 seed = 5
 output = "{folder}/out/tiny"
 runs = "{folder}/runs"
-architecture = "mobilenet3d"
-options = {{ width = 0.125, dropout = 0.4 }}
+architecture = "tests.training_data:Small"
+options = {{ width = 4 }}
 feature = "logits"
 [input]
 width = 24
@@ -47,7 +47,7 @@ validation_groups = [0]
 mixup = 0.3
 [fit]
 epochs = 3
-windows_per_clip = 12
+windows_per_clip = 2
 batch = 8
 patience = 9
 """
@@ -82,60 +82,58 @@ def straight(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     return folder
 
 
-def test_a_run_killed_in_mid_epoch_loses_that_epoch_and_ends_with_the_same_bytes(
-    straight: Path, cache: Path, tmp_path: Path
+KILLED = """
+import io, os, signal, sys, torch
+from clownfish.cli.app import main
+from clownfish.training.batches import Batches
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+make, save, saved = Batches.__getitem__, torch.save, 0
+
+def killed_in_mid_epoch(self, key):
+    if key == (1, len(self) // 2):
+        kill()
+    return make(self, key)
+
+def killed_in_mid_write(state, file):  # the beginning is written, and the first epoch, then half of the second
+    global saved
+    saved += 1
+    if saved < 3:
+        return save(state, file)
+    whole = io.BytesIO()
+    save(state, whole)
+    file.write(whole.getvalue()[: len(whole.getvalue()) // 2])
+    file.flush()
+    kill()
+
+if sys.argv[1] == "epoch":
+    Batches.__getitem__ = killed_in_mid_epoch
+else:
+    torch.save = killed_in_mid_write
+sys.argv = ["clownfish", "train", "local", "--config", sys.argv[2]]
+main()
+"""
+
+
+@pytest.mark.parametrize("at", ["epoch", "write"])
+def test_a_run_killed_in_the_midst_of_an_epoch_or_of_a_checkpoint_loses_that_epoch_and_ends_with_the_same_bytes(
+    straight: Path, cache: Path, tmp_path: Path, at: str
 ) -> None:
-    command = [sys.executable, "-m", "clownfish", "train", "local", "--config", str(write_config(tmp_path, cache))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout is not None
-        said = []
-        for line in process.stdout:
-            said.append(line)
-            if line.startswith("epoch 1/"):  # the second epoch has begun
-                process.kill()
-                break
-        assert process.wait() == -signal.SIGKILL, "".join(said)
+    command = [sys.executable, "-c", KILLED, at, str(write_config(tmp_path, cache))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert "epoch 1/3" in done.stdout
     assert not (tmp_path / "out" / "tiny.safetensors").exists()
+    part = tmp_path / "runs" / "tiny" / "checkpoint.pt.part"
+    assert part.exists() == (at == "write")
     lines = train(tmp_path, cache)
     assert any(line.startswith("going on after epoch 1 ") for line in lines)
     assert [line.partition(":")[0] for line in lines if line.startswith("epoch ")] == ["epoch 2/3", "epoch 3/3"]
     assert weights(tmp_path) == weights(straight)
     with (tmp_path / "runs" / "tiny" / "log.csv").open(newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
-
-
-KILLED_WHILE_SAVING = """
-import io, os, signal, sys, torch
-from clownfish.cli.app import main
-save, count = torch.save, 0
-def killed(state, file):
-    global count
-    count += 1
-    if count < 3:
-        return save(state, file)
-    whole = io.BytesIO()
-    save(state, whole)
-    file.write(whole.getvalue()[: len(whole.getvalue()) // 2])
-    file.flush()
-    os.kill(os.getpid(), signal.SIGKILL)
-torch.save = killed
-sys.argv = ["clownfish", "train", "local", "--config", sys.argv[1]]
-main()
-"""
-
-
-def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(
-    straight: Path, cache: Path, tmp_path: Path
-) -> None:
-    """Saved are the beginning, then the first epoch, then half of the second one."""
-    command = [sys.executable, "-c", KILLED_WHILE_SAVING, str(write_config(tmp_path, cache))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    folder = tmp_path / "runs" / "tiny"
-    assert (folder / "checkpoint.pt.part").stat().st_size < (folder / "checkpoint.pt").stat().st_size
-    lines = train(tmp_path, cache)
-    assert any(line.startswith("going on after epoch 1 ") for line in lines)
-    assert weights(tmp_path) == weights(straight)
 
 
 def test_half_a_checkpoint_is_refused_by_its_name(cache: Path, tmp_path: Path) -> None:
@@ -152,7 +150,7 @@ def test_half_a_checkpoint_is_refused_by_its_name(cache: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("options.width=0.25", r"does not fit this configuration: made with options .*0\.125.* here it is .*0\.25"),
+        ("options.width=8", r"does not fit this configuration: made with options .*: 4.* here it is .*: 8"),
         ("seed=6", r"does not fit this configuration: made with seed 5, here it is 6"),
         ("input.width=32", r"does not fit this configuration: made with input"),
     ],

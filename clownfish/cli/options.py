@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clownfish.config import parse_value, put, read_toml, validate
+from clownfish.config import parse_value, put, validate
 from clownfish.errors import ConfigError
+from clownfish.pair import DEFAULT, read_pair
 from clownfish.settings import Config
 from clownfish.sources import split_source
-from clownfish.zoo import locate
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class RunOptions:
 def build_config(options: RunOptions, folder: Path) -> Config:
     """The graph of one run: the pair's settings, this source, a cloud in the box, and one JSONL sink."""
     kind, what = split_source(options.source)
-    tree = read_pair(options.pair or (f"zoo:{kind}" if kind in ("puppets", "shapes") else "zoo:ucf9"))
+    tree = read_pair(options.pair or (f"zoo:{kind}" if kind in ("puppets", "shapes") else DEFAULT))
     worker = tree.pop("worker", {})
     stream: dict[str, Any] = {"name": _stream_name(kind, what), "source": options.source}
     stream["pace"] = "fast" if options.fast else "realtime"
@@ -63,12 +63,6 @@ def build_config(options: RunOptions, folder: Path) -> Config:
             raise ConfigError(f"--set {item!r}: expected KEY=VALUE, for example fusion.theta=0.6")
         put(tree, key.split("."), parse_value(value), f"--set {item}")
     return validate(tree, "run")
-
-
-def read_pair(name: str) -> dict[str, Any]:
-    """The settings that go with a pair of models: `zoo:SET`, or a TOML file with [local], [worker], [fusion] …"""
-    path = Path(name) if name.endswith(".toml") else locate(f"{name}/pair").with_suffix(".toml")
-    return read_toml(path)
 
 
 def _stream_name(kind: str, what: str) -> str:

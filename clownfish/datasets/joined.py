@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from clownfish.datasets.base import Clip
+from clownfish.errors import DatasetError
 
 SHORTEST = 60
 LONGEST = 180
+LEAST = 20
+"""One window of 16 frames, and its successor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,19 @@ class Segment:
     clip: Clip
     start: int
     end: int
+
+
+def shortest_of(clips: Sequence[Clip]) -> int:
+    """The shortest segment, in frames, to join these clips in: that of labelled streams (§VI-A), or what four clips of
+    five have, where they are short. Raises DatasetError where that is too short, too."""
+    lengths = [clip.frames for clip in clips]
+    shortest = min(SHORTEST, int(np.quantile(lengths, 0.2))) if lengths else 0
+    if shortest < LEAST:
+        raise DatasetError(
+            f"a fifth of the {len(lengths)} clips has {shortest} frames or fewer; joined to streams they need {LEAST}: "
+            "take longer clips"
+        )
+    return shortest
 
 
 def join(

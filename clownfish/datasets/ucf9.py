@@ -6,11 +6,12 @@ Terms of UCF-101: research use, not to be redistributed. Layout: `train.csv` (pa
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
 from pathlib import Path
 
-from clownfish.datasets.base import Clip, Interval, LabelledStream, check_intervals
+from clownfish.datasets.base import Clip, LabelledStream, Skipped
+from clownfish.datasets.probe import Probe
+from clownfish.datasets.tables import number, one_of, rows
+from clownfish.datasets.videos import named, streams_beside
 from clownfish.errors import DatasetError
 
 CLASSES = (
@@ -26,68 +27,36 @@ CLASSES = (
 )
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, row) of a CSV with a header. Raises DatasetError where file or columns are missing."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != columns:
-                raise DatasetError(f"{path}: columns are {reader.fieldnames}, expected {', '.join(columns)}")
-            for row in reader:
-                yield reader.line_num, row
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}); is this the ucf9 folder?") from error
-
-
-def _number(path: Path, line: int, row: dict[str, str], column: str) -> int:
-    try:
-        return int(row[column])
-    except (TypeError, ValueError):
-        raise DatasetError(f"{path}:{line}: {column} is {row[column]!r}, expected a whole number") from None
-
-
-def _label(path: Path, line: int, row: dict[str, str]) -> str:
-    if row["label"] not in CLASSES:
-        raise DatasetError(f"{path}:{line}: label is {row['label']!r}, expected one of {', '.join(CLASSES)}")
-    return row["label"]
-
-
 class Ucf9:
     """The data set in folder `root`."""
 
     classes = CLASSES
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, probe: Probe) -> None:
         self.root = root
+        self.skipped: list[Skipped] = []
         if not (root / "train.csv").is_file() and not (root / "streams").is_dir():
             raise DatasetError(f"{root}: neither train.csv nor streams/ is there; expected the ucf9 folder")
 
     def clips(self) -> list[Clip]:
         table = self.root / "train.csv"
-        return [
+        found = [
             Clip(
                 path=self.root / row["path"],
-                label=_label(table, line, row),
-                group=_number(table, line, row, "group"),
-                frames=_number(table, line, row, "frames"),
+                label=one_of(f"{table}:{line}", row, "label", CLASSES),
+                group=number(f"{table}:{line}", row, "group"),
+                frames=number(f"{table}:{line}", row, "frames"),
             )
-            for line, row in _rows(table, ("path", "label", "group", "frames"))
+            for line, row in rows(table, ("path", "label", "group", "frames"), exact=True)
         ]
+        missing = [str(clip.path) for clip in found if not clip.path.is_file()]
+        if missing:
+            raise named(table, missing, len(found))
+        return found
 
     def streams(self) -> list[LabelledStream]:
-        found = []
-        for video in sorted((self.root / "streams").glob("*.mp4")):
-            table = video.with_suffix(".csv")
-            intervals = tuple(
-                Interval(
-                    start=_number(table, line, row, "start_frame"),
-                    end=_number(table, line, row, "end_frame"),
-                    label=_label(table, line, row),
-                    clip=row["clip"],
-                )
-                for line, row in _rows(table, ("start_frame", "end_frame", "label", "clip"))
-            )
-            found.append(LabelledStream(video.stem, video, check_intervals(table, intervals)))
+        folder = self.root / "streams"
+        found = streams_beside(folder, CLASSES) if folder.is_dir() else []
         if not found:
-            raise DatasetError(f"{self.root / 'streams'}: holds no .mp4 files")
+            raise DatasetError(f"{folder}: holds no videos")
         return found

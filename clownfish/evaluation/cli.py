@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from clownfish.pair import DEFAULT, read_pair
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.status import Status
 
     from clownfish.evaluation.dump import OnWindow
     from clownfish.settings import Plugin
+    from clownfish.sources.truth import Truth
 
 T = TypeVar("T", bound=str)
 
@@ -29,11 +34,17 @@ def _group() -> None:
 @eval_app.command()
 def streams(
     videos: Annotated[
-        list[str],
-        typer.Argument(metavar="VIDEO...", help="Video files (truth in the .csv beside), or shapes:…, puppets:…"),
-    ],
-    local: Annotated[str, typer.Option(help="Local model.")] = "zoo:ucf9/local",
-    remote: Annotated[str, typer.Option(help="Remote model.")] = "zoo:ucf9/remote",
+        list[str] | None,
+        typer.Argument(metavar="[VIDEO...]", help="Video files (truth in the .csv beside), or shapes:…, puppets:…"),
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="A data set, all of whose streams are taken, too.")] = "",
+    root: Annotated[Path | None, typer.Option(help="Its folder.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Option of the data set; repeatable.")
+    ] = None,
+    pair: Annotated[str, typer.Option(help="Models: zoo:SET, or a .toml file.")] = DEFAULT,
+    local: Annotated[str, typer.Option(help="Local model, in place of the pair's.")] = "",
+    remote: Annotated[str, typer.Option(help="Remote model, in place of the pair's.")] = "",
     similarity: Annotated[
         str, typer.Option(metavar="KIND[,OPTION=VALUE...]", help="siminet, cosine, euclidean, constant, oracle …")
     ] = "siminet",
@@ -45,6 +56,7 @@ def streams(
     dumps: Annotated[Path, typer.Option(help="Folder where the models' answers are kept.")] = Path("runs/dumps"),
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
+    confusion: Annotated[bool, typer.Option("--confusion", help="Say of each class what it is taken for.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers here, too.")] = None,
 ) -> None:
     """Edge-only, cloud-only and fused answers on labelled streams: accuracy, windows sent, bytes."""
@@ -52,16 +64,30 @@ def streams(
 
     from rich.console import Console
 
+    from clownfish.errors import ConfigError
     from clownfish.evaluation.compare import Settings, compare
+    from clownfish.evaluation.confusions import calibration_errors, confusion_table
     from clownfish.evaluation.recorder import DEVICES, PRECISIONS, Recorder, RecordSettings
     from clownfish.evaluation.report import comparison_numbers, comparison_tables, settings_line
     from clownfish.models.description import check_siminet, read_description, read_siminet_description
-    from clownfish.settings import FusionSection, Plugin
+    from clownfish.settings import Capture, FusionSection, Plugin
     from clownfish.sources import truth_of
 
+    tree = read_pair(pair)
+    capture = Capture(**tree.get("capture", {}))
+    local, remote = local or tree["local"]["model"], remote or tree["worker"]["model"]
+    truths = {source: truth_of(source) for source in videos or ()}
+    if dataset:
+        truths |= streams_of(dataset, root, option or ())
+    if not truths:
+        raise ConfigError("nothing to measure on: name videos, or a data set with --dataset and --root")
+    chosen = plugin(similarity)
+    weights = tree["local"].get("similarity", {}).get("weights")
+    if chosen.kind == "siminet" and "weights" not in chosen.options and weights:
+        chosen = Plugin("siminet", {**chosen.options, "weights": weights})
     settings = Settings(
         policy=Plugin("context_aware", {"n_w": n_w}),
-        similarity=plugin(similarity),
+        similarity=chosen,
         fusion=FusionSection(theta=theta),
         lag=None if lag == -1 else lag,
         fix_ma_alpha=alpha,
@@ -74,24 +100,51 @@ def streams(
             local=local,
             remote=remote,
             codec=plugin(codec),
+            width=capture.width,
+            height=capture.height,
             device=_one_of("--device", device, DEVICES),
             precision=_one_of("--precision", precision, PRECISIONS),
         ),
         dumps,
     )
-    found = []
+    found, dumped = [], []
     with Console(stderr=True).status("") as status:
-        for source in videos:
+        for source in truths:
             recorder.header(source)  # a source that cannot be used shows before the models' minutes on the others
-        for source in videos:
+        for source, truth in truths.items():
             dump = recorder.dump(source, _shown_in(status, source))
-            found.append((dump.header, compare(dump, truth_of(source), settings)))
+            found.append((dump.header, compare(dump, truth, settings)))
+            dumped.append((dump, truth))
     console = Console()
     console.print(settings_line(settings), highlight=False, soft_wrap=True)
     for table in comparison_tables(found):
         console.print("", table)
+    errors = calibration_errors(dumped)
+    if errors is not None:
+        console.print(f"\nexpected calibration error: edge {100 * errors[0]:.1f} %, cloud {100 * errors[1]:.1f} %")
+    if confusion:
+        console.print("", confusion_table([rows for _, rows in found], dumped[0][0].header.classes))
     if json_file is not None:
         json_file.write_text(json.dumps(comparison_numbers(found, settings), indent=2) + "\n", encoding="utf-8")
+
+
+def streams_of(dataset: str, root: Path | None, options: Iterable[str]) -> dict[str, Truth | None]:
+    """Video file → its truth, of all streams of a data set. Raises ConfigError or DatasetError; also for a set that has
+    no streams."""
+    from clownfish.datasets import open_dataset
+    from clownfish.datasets.probe import Probe
+    from clownfish.errors import ConfigError, DatasetError
+    from clownfish.sources.truth import Context, Truth
+    from clownfish.training.data import options_of
+
+    if root is None:
+        raise ConfigError(f"--dataset {dataset}: its folder is missing; say --root FOLDER")
+    found: dict[str, Truth | None] = {}
+    for stream in open_dataset(dataset, root, Probe(), options_of(options)).streams():
+        found[str(stream.path)] = Truth(tuple(Context(i.start, i.end, i.label) for i in stream.intervals))
+    if not found:
+        raise DatasetError(f"{root}: holds no streams: no part of it is held back to measure on")
+    return found
 
 
 def _shown_in(status: Status, source: str) -> OnWindow:

@@ -1,7 +1,8 @@
 """`clownfish model bench`: one model in every engine, over the same real windows, beside torch fp32.
 
 Engines take turns window by window, in an order that rotates, so that whatever slows the machine meanwhile slows all.
-What is timed is `infer`, pixels in and probabilities out, one window at a time, on one thread.
+What is timed is `infer`, pixels in and probabilities out, one window at a time, on one thread; windows come in runs
+that overlap as a stream's do, so that what a model keeps from one to the next counts.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.floating[Any]]
 
+RUN = 8
+"""Windows that follow each other."""
 WARM_UP = 2
 """Windows that each engine answers before it is timed."""
 
@@ -162,15 +165,15 @@ def _read(options: EngineBenchOptions, size: int) -> tuple[list[Window], list[Wi
     )
     if options.calibration:
         calibrating = read(options.calibration, count=CALIBRATION_WINDOWS)
-        return read(options.source, count=options.windows), calibrating, options.calibration
-    windows = read(options.source, count=options.windows + CALIBRATION_WINDOWS)
-    every = max(2, len(windows) // CALIBRATION_WINDOWS)
-    calibrating = windows[::every][:CALIBRATION_WINDOWS]
+        return read(options.source, count=options.windows, run=RUN), calibrating, options.calibration
+    windows = read(options.source, count=options.windows + -(-options.windows // (RUN - 1)), run=RUN)
+    if len(windows) < 2:
+        raise ClownfishError(f"{options.source} has one window; two are needed: use a longer video, or --calibration")
+    # the last of each run, so that the others still follow each other
+    calibrating = windows[RUN - 1 :: RUN] or windows[-1:]
     taken = {window.t for window in calibrating}
-    measured = [window for window in windows if window.t not in taken]
-    if not measured:
-        raise ClownfishError(f"{options.source} has {len(windows)} window; two are needed: use a longer video")
-    return measured, calibrating, f"{options.source}, windows beside the measured ones"
+    measured = [window for window in windows if window.t not in taken][: options.windows]
+    return measured, calibrating[:: -(-len(calibrating) // CALIBRATION_WINDOWS)], f"{options.source}, windows between"
 
 
 def _load(

@@ -21,6 +21,7 @@ ARCHITECTURES: "Registry[Callable[..., Network]]" = Registry(
         "resnet3d": "clownfish.models.resnet:ResNet3d",
         "resnext3d": "clownfish.models.resnext:ResNeXt3d",
         "framenet": "clownfish.models.frame:FrameNet",
+        "keypoint": "clownfish.models.keypoint:KeypointNet",
         "stacked": "clownfish.models.stacked:StackedNet",
     },
 )

@@ -21,10 +21,6 @@ Resize = Literal["stretch", "shorter_side"]
 middle."""
 
 
-ONNX = "onnx"
-"""Architecture of a model that is a user's own ONNX file."""
-
-
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -106,9 +102,13 @@ def read_description(name_or_path: str) -> ModelDescription:
     return _read(name_or_path, ModelDescription)
 
 
+ONNX, ONNX_SUFFIX = "onnx", ".onnx"
+"""Architecture, and suffix, of a model that is a user's own ONNX file."""
+
+
 def weights_path(name_or_path: str, description: ModelDescription) -> Path:
     """The file with that classifier's weights. Says nothing about whether it exists."""
-    return locate(name_or_path).with_suffix(".onnx" if description.architecture == ONNX else ".safetensors")
+    return locate(name_or_path).with_suffix(ONNX_SUFFIX if description.architecture == ONNX else ".safetensors")
 
 
 def read_siminet_description(name_or_path: str) -> SimiNetDescription:

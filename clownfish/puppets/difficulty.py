@@ -21,17 +21,19 @@ class Difficulty:
     """Of the subject against the camera's nominal 0 or ±45°; drifts by a little within a stream."""
     camera_pitch_rad: Range = (0.06, 0.24)
     camera_distance_m: Range = (3.6, 7.0)
-    contrast: Range = (0.8, 1.0)
+    contrast: Range = (0.88, 1.0)
     """Of clothes against mid grey: a low one makes an arm before the torso hard to see."""
 
-    wall_distance: float = 80.0
-    """At least so far is the wall's RGB from that of shirt and trousers."""
+    wall_distance: float = 110.0
+    """At least so far is the wall's RGB from that of shirt, trousers and skin, where a colour can be found."""
+    wall_texture: tuple[float, float] = (9.0, 7.0)
+    """Standard deviation of the wall's stains and of its grain, in levels."""
 
-    noise_levels: Range = (3.0, 8.0)
+    noise_levels: Range = (2.0, 6.0)
     """Standard deviation of the sensor noise, new in each frame."""
     blur_px: Range = (0.0, 0.8)
     shake_px: Range = (0.0, 0.4)
-    light_gain: Range = (0.7, 1.15)
+    light_gain: Range = (0.85, 1.1)
     """Bounds between which the light drifts; it also leans to one side and is switched now and then."""
     light_switch_per_min: float = 1.0
     flicker: Range = (0.0, 0.025)

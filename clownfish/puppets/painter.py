@@ -16,6 +16,7 @@ from clownfish.opencv import cv2
 from clownfish.puppets.camera import MARGIN, SCALE, make_camera
 from clownfish.puppets.difficulty import Difficulty
 from clownfish.puppets.figure import INDEX, Floats, Joint, joints
+from clownfish.puppets.keypoints import Keypoints
 from clownfish.puppets.light import Light, make_light
 from clownfish.puppets.names import FPS, HEIGHT, WIDTH, View
 from clownfish.puppets.passers import Passer, make_passers
@@ -157,6 +158,12 @@ class Painter:
 
     def __len__(self) -> int:
         return len(self._track)
+
+    @property
+    def keypoints(self) -> Keypoints:
+        """Where everything is in the frames."""
+        points = self._fixed[:, [*Joint, _ITEM, _BOX]] / (1 << _SHIFT)
+        return Keypoints((points - MARGIN - self._shake[:, None]) / SCALE, self._track.items)
 
     def draw(self, n: int) -> Pixels:
         """Frame n: (128, 172, 3) uint8 RGB."""

@@ -37,8 +37,8 @@ def _colour(rng: np.random.Generator, low: float = 40, high: float = 215) -> tup
 
 
 def _wall(rng: np.random.Generator, subject: Subject, difficulty: Difficulty) -> tuple[int, ...]:
-    """A colour that the subject's clothes do not vanish before."""
-    clothes = np.array([subject.clothes.shirt, subject.clothes.trousers])
+    """A colour that the subject does not vanish before."""
+    clothes = np.array([subject.clothes.shirt, subject.clothes.trousers, subject.clothes.skin])
     tries = [_colour(rng, 60, 215) for _ in range(16)]
     apart = [float(np.linalg.norm(clothes - np.array(each), axis=1).min()) for each in tries]
     good = (colour for colour, distance in zip(tries, apart, strict=True) if distance >= difficulty.wall_distance)
@@ -60,8 +60,16 @@ def make_scene(rng: np.random.Generator, camera: Camera, subject: Subject, diffi
     horizon = int(np.clip(corners[:, 1].mean(), 0.3 * height, 0.95 * height))
     back[:horizon], back[horizon:] = wall, floor
     screen = _clutter(rng, back, horizon, difficulty)
-    back = np.asarray(cv2.add(back, _texture(rng, CANVAS, (9, 12), 14).astype(np.int16) - 128, dtype=cv2.CV_8U))
-    back = np.asarray(cv2.add(back, _texture(rng, CANVAS, (64, 86), 10).astype(np.int16) - 128, dtype=cv2.CV_8U))
+    back = np.asarray(
+        cv2.add(
+            back, _texture(rng, CANVAS, (9, 12), difficulty.wall_texture[0]).astype(np.int16) - 128, dtype=cv2.CV_8U
+        )
+    )
+    back = np.asarray(
+        cv2.add(
+            back, _texture(rng, CANVAS, (64, 86), difficulty.wall_texture[1]).astype(np.int16) - 128, dtype=cv2.CV_8U
+        )
+    )
     _chair(rng, back, camera, subject)
     front, mask = back.copy(), np.zeros((height, width), np.uint8)
     has_front = bool(rng.random() < difficulty.occluder_share)

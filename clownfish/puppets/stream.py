@@ -13,6 +13,7 @@ import numpy.typing as npt
 from clownfish.errors import DatasetError
 from clownfish.messages import Pixels
 from clownfish.puppets.difficulty import DEFAULT, Difficulty
+from clownfish.puppets.keypoints import Keypoints
 from clownfish.puppets.names import CLASSES, FPS, VIEWS, View
 from clownfish.puppets.painter import Painter
 from clownfish.puppets.script import Interval, Track, excerpt, untrimmed
@@ -49,6 +50,11 @@ class PuppetStream:
         """Frames [start, stop) in order."""
         for n in range(start, len(self) if stop is None else min(stop, len(self))):
             yield self._painter.draw(n)
+
+    @property
+    def keypoints(self) -> Keypoints:
+        """Where joints and things are in all frames."""
+        return self._painter.keypoints
 
     def label_at(self, n: int) -> str:
         """What frame n shows. Raises IndexError beyond the end."""

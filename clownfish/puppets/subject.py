@@ -16,8 +16,8 @@ from clownfish.puppets.names import Split
 
 Colour = tuple[int, int, int]
 
-SUBJECTS = {"train": 60, "validation": 16, "test": 32}
-"""How many subjects each split has; PKU-MMD has 66 in all."""
+SUBJECTS = {"train": 240, "validation": 16, "test": 32}
+"""How many subjects each split has (PKU-MMD: 66 in all)."""
 
 _SEED = 0x50E7  # of everything that depends on the subject alone
 _SKINS: tuple[Colour, ...] = ((241, 204, 177), (224, 172, 138), (198, 134, 96), (141, 85, 54), (96, 60, 40))

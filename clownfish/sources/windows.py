@@ -16,34 +16,48 @@ CALIBRATION_WINDOWS = 32
 
 
 def spread_windows(
-    source: str, size: int, stride: int, width: int, height: int, count: int, seconds: float | None = None
+    source: str,
+    size: int,
+    stride: int,
+    width: int,
+    height: int,
+    count: int,
+    *,
+    run: int = 1,
+    seconds: float | None = None,
 ) -> list[Window]:
-    """At most `count` windows of a source, as evenly apart as its length allows, from its first `seconds`.
+    """At most `count` windows of a source, from its first `seconds`: runs of `run` that follow each other as in a live
+    stream, as evenly apart as its length allows.
 
-    Frames are resized as capture does. Never holds more than about 2 · `count` windows, however long the source is.
-    Raises ConfigError for a live source, which has no length, and SourceError where there is not one window.
+    Frames are resized as capture does. Never holds more than about twice as many, however long the source is. Raises
+    ConfigError for a live source, which has no length, and SourceError where there is not one window.
     """
     if is_live(source):
         raise ConfigError(f"{source} is live and never ends; record a video of it, and name that")
     manager = WindowManager(size, stride)
-    kept: list[Window] = []
+    runs = -(-count // run)
+    kept: dict[int, list[Window]] = {}
     step = 1
     n = -1
     with contextlib.closing(open_source(source)) as opened:
         frames = None if seconds is None else max(size, round(seconds * opened.fps))
         for n, pixels in enumerate(islice(opened, frames)):
             window = manager.push(Frame("windows", 0, n, 0, False, resized(pixels, width, height)))
-            if window is None or window.t % step:
+            if window is None or window.t // run % step:
                 continue
-            kept.append(window)
-            if len(kept) >= 2 * count:
+            if window.t // run not in kept and len(kept) >= 2 * runs:
                 step *= 2
-                kept = [each for each in kept if each.t % step == 0]
+                kept = {number: each for number, each in kept.items() if number % step == 0}
+                if window.t // run % step:
+                    continue
+            kept.setdefault(window.t // run, []).append(window)
     if not kept:
         raise SourceError(f"{source} has {n + 1} frames; one window needs {size}: use a longer video")
-    if len(kept) <= count:
-        return kept
-    return [kept[round(i * (len(kept) - 1) / max(count - 1, 1))] for i in range(count)]
+    found = list(kept.values())
+    if len(found) > runs:
+        found = [each for each in found if len(each) == run]  # the source's end may have cut the last one short
+        found = [found[round(i * (len(found) - 1) / max(runs - 1, 1))] for i in range(runs)]
+    return [window for each in found for window in each][:count]
 
 
 def calibration_windows(source: str, width: int, height: int, size: int) -> list[tuple[Pixels, ...]]:

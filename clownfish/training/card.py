@@ -8,14 +8,20 @@ from clownfish.datasets.drawn import DRAWN
 from clownfish.training.atomic import write_text
 from clownfish.training.classifier import Trained
 from clownfish.training.config import ClassifierConfig, Data, SimiNetConfig
-from clownfish.training.drawn import DrawnData
+from clownfish.training.drawn import DrawnConfig, DrawnData
 from clownfish.training.siminet_choice import TrainedSimiNet
 
+_UCF101 = (
+    'UCF-101 (Soomro, Zamir, Shah, "UCF101: A Dataset of 101 Human Actions Classes From Videos in The Wild", '
+    "CRCV-TR-12-01, 2012), collected from YouTube by its authors **for research use**. The data is not redistributed "
+    "here; users get it from its authors. Use weights trained on it likewise."
+)
 TERMS = {
-    "ucf9": (
-        'Nine classes of UCF-101 (Soomro, Zamir, Shah, "UCF101: A Dataset of 101 Human Actions Classes From Videos in '
-        'The Wild", CRCV-TR-12-01, 2012), collected from YouTube by its authors **for research use**. The data is not '
-        "redistributed here; users get it from its authors. Use weights trained on it likewise."
+    "ucf9": f"Nine classes of {_UCF101}",
+    "ucf101": _UCF101,
+    "pku-mmd": (
+        "PKU-MMD (Liu et al., arXiv:1703.07475, 2017), given by its authors on request **for research use**. Use "
+        "weights trained on it likewise."
     ),
     "puppets": "Puppets, drawn by this repository (`clownfish.puppets`): nobody is filmed in it, and it has no terms.",
     "shapes": "Shapes, drawn by this repository (`clownfish.shapes`): there are no terms.",
@@ -27,23 +33,8 @@ IMAGENET = (
 
 def write_classifier_card(config: ClassifierConfig, path: Path, role: str, trained: Trained) -> None:
     """Write `output`.md; `path` is the configuration's own, `role` the command that trained it: local or remote."""
-    shape, fit = config.input, config.fit
-    probe = f"{fit.probe_epochs} epochs of the last layer alone" if fit.probe_epochs else ""
-    whole = f"{fit.epochs} epochs of {fit.optimizer}" if fit.epochs else ""
-    steps = ", then ".join(step for step in (probe, whole) if step)
-    frozen = f", {len(fit.frozen)} first layers and blocks fixed" if fit.frozen else ""
-    lite = config.options.get("lite", 0)
+    shape, lite = config.input, config.options.get("lite", 0)
     initial = IMAGENET.format(lite=lite) if config.initial == "imagenet" else f"{config.initial}."
-    refit = (
-        "; trained so twice, first without the validation groups, then on all: the latter ships" if fit.refit else ""
-    )
-    if fit.trained:
-        frozen += f", of {', '.join(fit.trained)} alone"
-    if fit.patience is not None:
-        frozen += f", the best epoch kept (patience {fit.patience})"
-    if config.distil is not None:
-        distil = config.distil
-        frozen += f", taught by {distil.teacher} (weight {distil.weight:g}, temperature {distil.temperature:g})"
     drawn = isinstance(config.data, DrawnData)
     idle = "idle's logit shifted to how often people idle, " if drawn and DRAWN[config.data.dataset].idle else ""
     ordinal = {2: "2nd", 3: "3rd"}.get(shape.frame_step, f"{shape.frame_step}th")
@@ -55,9 +46,9 @@ A classifier over windows of {shape.window_size} frames ({step}{shape.width}×{s
 `{config.architecture}` with `{config.options}`. Its `feature` is the {config.feature}.
 
 - **Classes**: {", ".join(trained.description.classes)}.
-- **Data and terms**: {TERMS.get(config.data.dataset, config.data.dataset)}{learned(config.data)}
+- **Data and terms**: {terms(config.data)}{_learned_of(config)}
 - **Initial weights**: {initial}
-- **Recipe**: {steps}{frozen}{refit}; the rest stands in the configuration.
+- **Recipe**: {_recipe(config)}; the rest stands in the configuration.
 - **Command**: `clownfish train {role} --config {path.as_posix()}`; seed {config.seed}.
 - **Validation**, on {groups(config.data)}: {100 * trained.accuracy:.1f} % of windows right by
   their middle frame's class.
@@ -80,7 +71,7 @@ def write_siminet_card(config: SimiNetConfig, path: Path, trained: TrainedSimiNe
 SimiNet (Fig. 6 of the paper): do two windows that follow each other show the same context?
 It compares the {trained.description.feature} of `{trained.description.classifier}`, and of no other model.
 
-- **Data and terms**: {TERMS.get(config.data.dataset, config.data.dataset)}
+- **Data and terms**: {terms(config.data)}
 - **Recipe**: windows of {pairs};
   pairs: {trained.candidates[0].pairs};
   binary cross-entropy in which all transitions together weigh {config.transition_share:g}.
@@ -99,11 +90,51 @@ def _others(trained: TrainedSimiNet) -> str:
     return f" Tried, too: {', '.join(others)}." if others else ""
 
 
+def terms(data: Data) -> str:
+    """Which data, and on what terms."""
+    if data.dataset in TERMS:
+        return TERMS[data.dataset]
+    return f"`{data.dataset}` in `{data.root.as_posix()}`; terms: those of your data."
+
+
 def groups(data: Data) -> str:
+    if data.validation_groups is None:
+        return (
+            f"streams joined from its validation part, or from {data.validation_share:.0%} of the groups of each class"
+        )
     groups = ", ".join(map(str, data.validation_groups))
     if isinstance(data, DrawnData):
         return f"validation streams {groups}"
     return f"streams joined from groups {groups}, which it was not trained on"
+
+
+def _recipe(config: ClassifierConfig) -> str:
+    fit, parts = config.fit, []
+    if isinstance(config, DrawnConfig) and config.keypoints is not None:
+        parts += [f"{config.keypoints.frames} frames by their keypoints", f"{config.over_time.epochs} epochs over time"]
+    if fit.probe_epochs:
+        parts.append(f"{fit.probe_epochs} epochs of the last layer alone")
+    if fit.epochs or not parts:
+        frozen = f", {len(fit.frozen)} first layers and blocks fixed" if fit.frozen else ""
+        parts.append(f"{fit.epochs} epochs of {fit.optimizer}{frozen}")
+    said = ", then ".join(parts)
+    if fit.trained:
+        said += f", of {', '.join(fit.trained)} alone"
+    if fit.patience is not None:
+        said += f", the best epoch kept (patience {fit.patience})"
+    if config.distil is not None:
+        distil = config.distil
+        said += f", taught by {distil.teacher} (weight {distil.weight:g}, temperature {distil.temperature:g})"
+    if fit.refit:
+        said += "; trained so twice, first without the validation groups, then on all: the latter ships"
+    return said
+
+
+def _learned_of(config: ClassifierConfig) -> str:
+    if not isinstance(config, DrawnConfig) or config.keypoints is None:
+        return learned(config.data)
+    views = f", cameras {' and '.join(config.data.views)} alone" if config.data.views else ""
+    return f" Frames of any train stream{views}; over time train streams 0 to {config.over_time.streams - 1}."
 
 
 def learned(data: Data) -> str:

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from clownfish.datasets import DATASETS
-from clownfish.datasets.base import Clip, split_by_group
+from clownfish.datasets.base import Clip
 from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription
-from clownfish.models.engines.eager import channels_last, pick_device
-from clownfish.models.load import build
-from clownfish.training.cache import FrameCache, open_cache
+from clownfish.models.load import build, channels_last, pick_device
+from clownfish.training.cache import FrameCache
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax, verdict
 from clownfish.training.config import ClassifierConfig
+from clownfish.training.data import prepared
 from clownfish.training.device import on_device
 from clownfish.training.export import export
 from clownfish.training.initial import begin
@@ -39,18 +38,8 @@ class Trained:
 
 def prepare(config: ClassifierConfig, say: Say) -> tuple[FrameCache, list[Clip], list[Clip], tuple[str, ...]]:
     """(cache, training clips, validation clips, classes); decodes where that has not been done."""
-    data = config.data
-    dataset = DATASETS.get(data.dataset)(data.root)
-    clips = dataset.clips()
-
-    def progress(done: int, total: int) -> None:
-        if done % 100 == 0 or done == total:
-            say(f"decoded {done} of {total} clips")
-
-    size = (data.cache_width, data.cache_height)
-    cache = open_cache(data.cache, data.dataset, clips, size, config.input.frame_step, progress)
-    train, validation = split_by_group([clip for clip in clips if cache.has(clip)], data.validation_groups)
-    return cache, train, validation, dataset.classes
+    found = prepared(config.data, config.input.frame_step, config.input.window_size, say)
+    return found.cache, found.train, found.validation, found.classes
 
 
 def train_classifier(config: ClassifierConfig, say: Say = print) -> Trained:

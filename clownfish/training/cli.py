@@ -1,5 +1,5 @@
-"""`clownfish train local|remote|siminet|discard|score` and `clownfish calibrate`: thin, the work is in the modules
-beside this one."""
+"""`clownfish train init|local|remote|siminet|discard|score` and `clownfish calibrate`: thin, the work is in the
+modules beside this one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from clownfish.pair import DEFAULT, read_pair
 from clownfish.training.config import (
     CalibrateConfig,
     ClassifierConfig,
@@ -62,6 +63,33 @@ def _classifier(role: str, config: Path, sets: list[str] | None, threads: int, f
         settings = _settings(ClassifierConfig, config, sets, threads, fresh)
         trained = train_classifier(settings, reporter())
     write_classifier_card(settings, config, role, trained)
+
+
+@train_app.command("init")
+def init_command(
+    root: Annotated[Path, typer.Argument(help="Folder of your clips: a folder for each class.")],
+    output: Annotated[Path, typer.Option(help="Folder for configurations and, later, the models.")] = Path("my-pair"),
+    dataset: Annotated[str, typer.Option(help="Data set plug-in: folder, csv, ucf101 …")] = "folder",
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Option of the data set; repeatable.")
+    ] = None,
+    validation_share: Annotated[
+        float | None, typer.Option(min=0.05, max=0.5, help="Of each class; without it a fifth, of few clips more.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="A first pair within minutes, not as good.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over configurations that are there.")] = False,
+) -> None:
+    """Look at your clips and write what the other commands need."""
+    from clownfish.training.begin import Wanted, begin
+    from clownfish.training.data import options_of
+
+    options = options_of(option or ())
+    begun = begin(Wanted(root, output, dataset, options, validation_share, seed, quick, force), typer.echo)
+    typer.echo(f"written: {', '.join(path.as_posix() for path in begun.files.values())}. Now, one after the other:")
+    for role in ("remote", "local", "siminet"):
+        typer.echo(f"  clownfish train {role} --config {begun.files[role].as_posix()}")
+    typer.echo(f"  clownfish run VIDEO --pair {begun.files['pair'].as_posix()}")
 
 
 @train_app.command()
@@ -150,14 +178,29 @@ def calibrate_command(
 def score(
     root: Annotated[Path, typer.Option(help="Folder of the data set.")] = Path("../shared/data/ucf9"),
     dataset: Annotated[str, typer.Option(help="Data set plug-in.")] = "ucf9",
-    local: Annotated[str, typer.Option(help="Local model.")] = "zoo:ucf9/local",
-    remote: Annotated[str, typer.Option(help="Remote model.")] = "zoo:ucf9/remote",
-    siminet: Annotated[str, typer.Option(help="SimiNet; empty for none.")] = "zoo:ucf9/siminet",
-    width: Annotated[int, typer.Option(help="Frames are first resized to this, as capture does.")] = 172,
-    height: Annotated[int, typer.Option()] = 128,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Option of the data set; repeatable.")
+    ] = None,
+    pair: Annotated[str, typer.Option(help="Models: zoo:SET, or a .toml file.")] = DEFAULT,
+    local: Annotated[str, typer.Option(help="Local model, in place of the pair's.")] = "",
+    remote: Annotated[str, typer.Option(help="Remote model, in place of the pair's.")] = "",
+    siminet: Annotated[str, typer.Option(help="SimiNet, in place of the pair's; none for none.")] = "",
+    width: Annotated[int, typer.Option(help="Frames are first resized to this, as capture does; 0: the pair's.")] = 0,
+    height: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Measure the trained models on the data set's labelled streams."""
+    from clownfish.datasets import open_dataset
+    from clownfish.datasets.probe import Probe
+    from clownfish.settings import Capture
+    from clownfish.training.data import INDEX, options_of
     from clownfish.training.score import score_table
 
-    for line in score_table(dataset, root, local, remote, siminet, (width, height)):
+    tree = read_pair(pair)
+    capture = Capture(**tree.get("capture", {}))
+    size = (width or capture.width, height or capture.height)
+    if not siminet:
+        siminet = tree["local"].get("similarity", {}).get("weights", "")
+    opened = open_dataset(dataset, root, Probe(Path("runs/cache") / INDEX), options_of(option or ()))
+    models = (local or tree["local"]["model"], remote or tree["worker"]["model"])
+    for line in score_table(opened, *models, "" if siminet == "none" else siminet, size):
         typer.echo(line)

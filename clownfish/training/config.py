@@ -29,8 +29,15 @@ class Data(_Section):
     dataset: str
     """A name of clownfish.datasets."""
     root: Path
-    validation_groups: tuple[int, ...] = Field(min_length=1)
-    """Held out of training; the temperature, and every choice between recipes, comes from them."""
+    options: dict[str, Any] = {}
+    """Of the data set: see the head of its module in clownfish/datasets/."""
+    validation_groups: tuple[int | str, ...] | None = Field(default=None, min_length=1)
+    """Held out of training; the temperature, and every choice between recipes, comes from them. Without this, the data
+    set's own validation part is, or a share of each class."""
+    validation_share: float = Field(default=0.2, gt=0, lt=1)
+    """Of each class, drawn by group."""
+    split_seed: int = 0
+    """Of that draw: the same for local, remote and SimiNet, so that none learns what another is judged by."""
     cache: Path = Path("runs/cache")
     cache_width: int = Field(gt=0)
     cache_height: int = Field(gt=0)

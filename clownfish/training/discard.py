@@ -20,8 +20,7 @@ from clownfish.datasets.joined import Segment
 from clownfish.errors import ConfigError, DatasetError
 from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription
-from clownfish.models.engines.eager import channels_last, pick_device
-from clownfish.models.load import build
+from clownfish.models.load import build, channels_last, pick_device
 from clownfish.training.cache import FrameCache
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax, verdict
 from clownfish.training.classifier import Trained, prepare

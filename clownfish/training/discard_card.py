@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clownfish.training.atomic import write_text
-from clownfish.training.card import TERMS, groups, learned
+from clownfish.training.card import groups, learned, terms
 from clownfish.training.config import DiscardConfig
 from clownfish.training.discard import TrainedDiscard
 
@@ -20,7 +20,7 @@ An early-discard model (§VI-G): is a window of {shape.window_size} frames worth
 {shape.width}×{shape.height} pixels each; `{config.architecture}` with `{config.options}`.
 
 - **Worth sending**: {", ".join(result.positive)}; nothing else is.
-- **Data and terms**: {TERMS.get(config.data.dataset, config.data.dataset)}{learned(config.data)}
+- **Data and terms**: {terms(config.data)}{learned(config.data)}
 - **Recipe**: {config.fit.epochs} epochs of {config.fit.optimizer}, both sides weighing the same in the loss; the rest
   stands in the configuration.
 - **Command**: `clownfish train discard --config {path.as_posix()}`; seed {config.seed}.

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from clownfish.classes import difference
 from clownfish.errors import ConfigError, ModelError
 from clownfish.models.description import InputDescription, read_description
-from clownfish.models.engines.eager import channels_last
-from clownfish.models.load import build, load_weights
+from clownfish.models.load import build, channels_last, load_weights
 from clownfish.training.config import Distil
 from clownfish.zoo import locate
 

@@ -17,12 +17,16 @@ from pydantic import Field, field_validator
 from torch import nn
 from torch.nn import functional as F
 
+from clownfish import puppets
 from clownfish.datasets.base import Clip
 from clownfish.datasets.drawn import DRAWN, Drawn, DrawnStream, draw_streams
+from clownfish.errors import ConfigError
 from clownfish.models.adapter import Network
 from clownfish.models.description import InputDescription, ModelDescription
-from clownfish.models.engines.eager import channels_last
-from clownfish.models.load import build
+from clownfish.models.frame_features import sees_frames
+from clownfish.models.keypoint import KeypointNet
+from clownfish.models.load import build, channels_last
+from clownfish.puppets.names import View
 from clownfish.training.cache import FrameCache
 from clownfish.training.calibrate import (
     expected_calibration_error,
@@ -30,11 +34,14 @@ from clownfish.training.calibrate import (
     softmax,
     verdict,
 )
+from clownfish.training.checkpoint import Checkpoint
 from clownfish.training.classifier import Trained
 from clownfish.training.config import ClassifierConfig, Data
 from clownfish.training.export import export
 from clownfish.training.initial import begin
+from clownfish.training.keypoints import KeypointFit, teach_keypoints
 from clownfish.training.loop import fit
+from clownfish.training.overtime import OverTimeFit, fingerprint, frame_table, train_over_time
 from clownfish.training.sampling import plain
 from clownfish.training.streams import BATCH, STRIDE, SeenStream
 
@@ -53,6 +60,8 @@ class DrawnData(Data):
     """Classifiers learn from train streams 0 to this."""
     siminet_streams: tuple[int, ...] = tuple(range(1000, 1012))
     """SimiNet learns from these train streams: the classifier's answers on its own would be too good."""
+    views: tuple[View, ...] = ()
+    """Cameras that `[keypoints]` learns from, all where empty: the others are kept for a cross-view test."""
     idle_share: float = Field(default=0.35, gt=0, lt=1)
     """Of the training windows; two thirds of a puppets stream are idle."""
     processes: int = Field(default=1, ge=1)
@@ -65,11 +74,11 @@ class DrawnData(Data):
             raise ValueError(f"expected {', '.join(DRAWN)}")
         return dataset
 
-    def draw(self, every: int, say: Say) -> Drawn:
+    def draw(self, every: int, say: Say, parts: bool = True) -> Drawn:
         """Validation and SimiNet's streams whole, of the others the stretches to learn from; where that has not been
         done."""
         whole = [f"train/{i}" for i in self.siminet_streams] + [f"validation/{i}" for i in self.validation_groups]
-        parts = [f"train/{i}" for i in range(self.train_streams)]
+        pieces = [f"train/{i}" for i in range(self.train_streams)] if parts else []
 
         def progress(done: int, total: int) -> None:
             if done % 20 == 0 or done == total:
@@ -77,7 +86,7 @@ class DrawnData(Data):
 
         size = (self.cache_width, self.cache_height)
         return draw_streams(
-            self.dataset, self.cache, whole, parts, size, every, self.idle_share, self.processes, progress
+            self.dataset, self.cache, whole, pieces, size, every, self.idle_share, self.processes, progress
         )
 
 
@@ -87,6 +96,10 @@ class DrawnConfig(ClassifierConfig):
     refits = False
 
     data: DrawnData
+    keypoints: KeypointFit | None = None
+    """Frames learn first where joints are (architecture "keypoint" on puppets); `over_time` after them, and of `fit`
+    only what is asked for beyond that."""
+    over_time: OverTimeFit = OverTimeFit()
 
 
 def train_drawn(config: DrawnConfig, say: Say = print) -> Trained:
@@ -95,13 +108,24 @@ def train_drawn(config: DrawnConfig, say: Say = print) -> Trained:
     Raises ConfigError or DatasetError before training starts, ModelError when the loss is no longer finite.
     """
     torch.manual_seed(config.seed)
+    if config.keypoints is not None:
+        return _train_keypoints(config, config.keypoints, say)
     drawn = config.data.draw(config.input.frame_step, say)
     train, spans = clips_of(drawn, [f"train/{i}" for i in range(config.data.train_streams)])
     validation, more = clips_of(drawn, [f"validation/{i}" for i in config.data.validation_groups])
     classes = drawn.of.classes
     balanced = [clip for clip in validation if clip.label != drawn.of.idle]
     say(f"{len(train)} training clips, {len(balanced)} validation clips, none of them idle")
-    description = ModelDescription(
+    description = _describe(config, classes)
+    network = channels_last(build(description))
+    cache = FrameCache(drawn.pixels, spans | more, drawn.every)
+    begin(network, cache, train, classes, config, say)
+    fit(network, cache, train, balanced, classes, config, say)
+    return calibrate_and_export(config, network, description, drawn, say)
+
+
+def _describe(config: DrawnConfig, classes: tuple[str, ...]) -> ModelDescription:
+    return ModelDescription(
         name=config.name,
         architecture=config.architecture,
         options=config.options,
@@ -110,10 +134,27 @@ def train_drawn(config: DrawnConfig, say: Say = print) -> Trained:
         feature=config.feature,
         temperature=1.0,
     )
+
+
+def _train_keypoints(config: DrawnConfig, keypoints: KeypointFit, say: Say) -> Trained:
+    """Frames first, then time: see `keypoints` and `overtime`."""
+    if config.data.dataset != "puppets" or config.architecture != "keypoint":
+        raise ConfigError(
+            f"[keypoints] needs dataset 'puppets' and architecture 'keypoint', not {config.data.dataset!r} and "
+            f"{config.architecture!r}"
+        )
+    description = _describe(config, DRAWN[config.data.dataset].classes)
     network = channels_last(build(description))
-    cache = FrameCache(drawn.pixels, spans | more, drawn.every)
-    begin(network, cache, train, classes, config, say)
-    fit(network, cache, train, balanced, classes, config, say)
+    assert isinstance(network, KeypointNet)
+    views = config.data.views or puppets.VIEWS
+    folder = config.runs / config.name
+    identity = config.model_dump(mode="json", include={"architecture", "options", "input", "seed"})
+    checkpoint = Checkpoint(folder, {"views": views, **identity}, keypoints.model_dump(mode="json"))
+    teach_keypoints(network, config.input, views, keypoints, checkpoint, config.seed, say)
+    said = f"{config.over_time.streams}-{config.over_time.longest_idle}-{fingerprint(network)}"
+    table = frame_table(network, config.input, views, config.over_time, config.seed, folder / f"frames-{said}.npz", say)
+    train_over_time(network, config.input, table, config.over_time, config.seed, say)
+    drawn = config.data.draw(config.input.frame_step, say, parts=False)
     return calibrate_and_export(config, network, description, drawn, say)
 
 
@@ -199,12 +240,18 @@ def see_drawn(network: Network, drawn: Drawn, one: DrawnStream, shape: InputDesc
     """Run the network (as it is: in eval mode) over all windows of a drawn stream."""
     label, context = one.truth(drawn.of.classes)
     starts = np.arange(0, one.frames - shape.window_size + 1, STRIDE)
-    x = plain(drawn.whole(one), shape)
-    parts = []
+    x, kept = plain(drawn.whole(one), shape), starts // drawn.every
     with torch.inference_mode():
-        for begin in range(0, len(starts), BATCH):
-            windows = [x[:, s : s + shape.frames] for s in starts[begin : begin + BATCH] // drawn.every]
-            parts.append(network.embed(torch.stack(windows).contiguous(memory_format=torch.channels_last_3d)))
+        if sees_frames(network):  # each frame once, however many windows share it
+            frames = torch.split(x.transpose(0, 1), BATCH * shape.frames)
+            each = torch.cat([network.frame_features(part) for part in frames])
+            numbers = torch.from_numpy(kept)[:, None] + torch.arange(shape.frames)
+            parts = [network.temporal(each[some]) for some in torch.split(numbers, BATCH * shape.frames)]
+        else:
+            parts = []
+            for n in range(0, len(kept), BATCH):
+                windows = torch.stack([x[:, s : s + shape.frames] for s in kept[n : n + BATCH]])
+                parts.append(network.embed(windows.contiguous(memory_format=torch.channels_last_3d)))
         embedding = torch.cat(parts)
         logits = network.head(embedding)
     middle = starts + shape.window_size // 2

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clownfish.models.description import read_description
-from clownfish.models.engines.eager import pick_device
-from clownfish.models.load import build, load_weights
+from clownfish.models.load import build, load_weights, pick_device
 from clownfish.training.config import SimiNetConfig
 from clownfish.training.device import on_device
 from clownfish.training.drawn import DrawnData, Say, see_drawn
@@ -33,7 +32,7 @@ def train_drawn_siminet(config: DrawnSimiNetConfig, say: Say = print) -> Trained
     network = build(description)
     load_weights(network, locate(config.classifier).with_suffix(".safetensors"), description)
     network.eval()
-    drawn = config.data.draw(description.input.frame_step, say)
+    drawn = config.data.draw(description.input.frame_step, say, parts=False)
 
     def see(names: Sequence[str]) -> SeenStreams:
         return SeenStreams.of([see_drawn(there, drawn, drawn.streams[name], description.input) for name in names])

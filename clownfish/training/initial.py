@@ -11,8 +11,8 @@ from clownfish.datasets.base import Clip
 from clownfish.errors import ModelError
 from clownfish.models.adapter import Network
 from clownfish.models.body import load_body
-from clownfish.models.engines.eager import pick_device
 from clownfish.models.frame import FrameNet
+from clownfish.models.load import pick_device
 from clownfish.training.cache import FrameCache
 from clownfish.training.config import ClassifierConfig
 from clownfish.training.distil import Teacher

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from clownfish.datasets.base import Clip
 from clownfish.errors import ModelError
 from clownfish.models.adapter import Network
-from clownfish.models.engines.eager import pick_device
+from clownfish.models.load import pick_device
 from clownfish.training.batches import Batch, Batches, epochs_of
 from clownfish.training.cache import FrameCache
 from clownfish.training.checkpoint import Checkpoint

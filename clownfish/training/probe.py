@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from clownfish.datasets.base import Clip
 from clownfish.models.adapter import Network
-from clownfish.models.engines.eager import pick_device
+from clownfish.models.load import pick_device
 from clownfish.training.cache import FrameCache
 from clownfish.training.config import ClassifierConfig
 from clownfish.training.device import on_device
@@ -24,7 +24,7 @@ PROBE_LEARNING_RATE = 1e-3
 
 
 Known = dict[str, Tensor]
-"""Clip's file name → embeddings of its windows (windows, embedding size)."""
+"""Clip's key → embeddings of its windows (windows, embedding size)."""
 
 
 def probe(
@@ -46,12 +46,12 @@ def probe(
     forward = Precision(config.fit.precision, device)
     with torch.inference_mode(), on_device(network, device) as there, forward.autocast():
         for n, clip in enumerate(track(say, clips, len(clips), "probe: embedding clips")):
-            if clip.path.name not in known:
-                known[clip.path.name] = _embeddings(there, cache.clip(clip), config)
+            if clip.key not in known:
+                known[clip.key] = _embeddings(there, cache.clip(clip), config)
             if n % 100 == 99:
                 say(f"probe: {n + 1} of {len(clips)} clips embedded")
-    x = torch.cat([known[clip.path.name] for clip in clips])
-    y = torch.tensor([classes.index(clip.label) for clip in clips for _ in known[clip.path.name]])
+    x = torch.cat([known[clip.key] for clip in clips])
+    y = torch.tensor([classes.index(clip.label) for clip in clips for _ in known[clip.key]])
     mean, std = torch.zeros(x.shape[1]), torch.ones(x.shape[1])
     if config.fit.probe_standardise:
         mean, std = x.mean(0), x.std(0) + 1e-3

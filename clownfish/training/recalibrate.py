@@ -10,17 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from clownfish.classes import difference
-from clownfish.datasets import DATASETS
 from clownfish.datasets.drawn import DRAWN, draw_streams
 from clownfish.errors import ConfigError, ModelError
 from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription, read_description
-from clownfish.models.engines.eager import channels_last, pick_device
-from clownfish.models.load import build, load_model, load_weights
+from clownfish.models.load import build, channels_last, load_model, load_weights, pick_device
 from clownfish.training.atomic import check_writable
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax, verdict
 from clownfish.training.classifier import prepare
 from clownfish.training.config import CalibrateConfig, ClassifierConfig
+from clownfish.training.data import opened
 from clownfish.training.device import on_device
 from clownfish.training.discard import CLASSES, relevant
 from clownfish.training.drawn import DrawnData, see_drawn
@@ -164,7 +163,7 @@ def _of_drawn(config: CalibrateConfig, data: DrawnData, description: ModelDescri
 
 
 def _of_streams(config: CalibrateConfig, description: ModelDescription) -> Judge:
-    dataset = DATASETS.get(config.data.dataset)(config.data.root)
+    dataset = opened(config.data)
     named = _sides(config, description, dataset.classes)
     model = load_model(config.model, device=config.device)
 

@@ -13,21 +13,21 @@ from typing import BinaryIO
 
 import numpy as np
 
-from clownfish.datasets import DATASETS
-from clownfish.datasets.base import Clip, split_by_group
-from clownfish.datasets.joined import join
+from clownfish.classes import difference
+from clownfish.datasets.base import Clip
+from clownfish.errors import DatasetError
 from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription, read_description
-from clownfish.models.engines.eager import pick_device
-from clownfish.models.load import build, load_weights
+from clownfish.models.load import build, load_weights, pick_device
 from clownfish.training.atomic import write_whole
-from clownfish.training.cache import FrameCache, open_cache
+from clownfish.training.cache import FrameCache
 from clownfish.training.config import SimiNetConfig
+from clownfish.training.data import prepared
 from clownfish.training.device import on_device
 from clownfish.training.progress import Say
 from clownfish.training.siminet_choice import TrainedSimiNet, choose, features_of
 from clownfish.training.siminet_pairs import SeenStreams
-from clownfish.training.streams import see
+from clownfish.training.streams import joined_streams, see
 from clownfish.zoo import locate
 
 
@@ -44,26 +44,26 @@ def train_siminet(config: SimiNetConfig, say: Say = print) -> TrainedSimiNet:
 
 def _seen(config: SimiNetConfig, description: ModelDescription, say: Say) -> tuple[SeenStreams, SeenStreams]:
     """(train, validation), kept under runs/ and named after the weights that they come from."""
-    data = config.data
-    dataset = DATASETS.get(data.dataset)(data.root)
-    clips = dataset.clips()
-    cache = open_cache(
-        data.cache, data.dataset, clips, (data.cache_width, data.cache_height), description.input.frame_step
-    )
+    shape = description.input
+    data = prepared(config.data, shape.frame_step, shape.window_size, say)
+    clause = difference(description.classes, data.classes)
+    if clause is not None:
+        raise DatasetError(f"data set {config.data.dataset} {clause}, compared with {config.classifier}")
     weights = locate(config.classifier).with_suffix(".safetensors")
     network = build(description)
     load_weights(network, weights, description)
     network.eval()
+    clips = repr([sorted(clip.key for clip in part) for part in (data.train, data.validation)])
     what = config.model_dump_json(include={"seed", "data", "rounds", "shortest", "longest", "validation_rounds"})
-    made_of = weights.read_bytes() + (description.model_dump_json(exclude={"feature"}) + what).encode()
+    made_of = weights.read_bytes() + (clips + description.model_dump_json(exclude={"feature"}) + what).encode()
     key = hashlib.sha256(made_of).hexdigest()[:16]
     found = []
-    for part, chosen in zip(("train", "validation"), split_by_group(clips, data.validation_groups), strict=True):
+    for part, chosen in (("train", data.train), ("validation", data.validation)):
         path = config.runs / config.name / f"seen-{part}-{key}.npz"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             with on_device(network, pick_device(config.device)) as there:
-                seen = collect(config, part == "train", there, description, cache, chosen, say)
+                seen = collect(config, part == "train", there, description, data.cache, chosen, say)
             write_whole(path, partial(_write, seen))
         with np.load(path, allow_pickle=False) as arrays:
             found.append(SeenStreams(**arrays))
@@ -86,11 +86,9 @@ def collect(
     """What the classifier makes of joined streams: in training from short segments (more transitions for the
     same work), else from streams as they are measured on."""
     rng = np.random.default_rng([config.seed, int(training)])
-    usable = [clip for clip in clips if cache.has(clip)]
     seen = []
     for n in range(config.rounds if training else config.validation_rounds):
-        lengths = {"shortest": config.shortest, "longest": config.longest} if training else {}
-        for stream in join(usable, rng, **lengths):
+        for stream in joined_streams(cache, clips, rng, (config.shortest, config.longest) if training else None):
             seen.append(see(network, cache, stream, description.classes, description.input))
         say(f"pairs: round {n + 1} of {'training' if training else 'validation'} streams seen")
     return SeenStreams.of(seen)

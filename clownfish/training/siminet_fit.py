@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from clownfish.errors import ModelError
-from clownfish.models.engines.eager import pick_device
+from clownfish.models.load import pick_device
 from clownfish.models.siminet import SimiNetModule
 from clownfish.training.checkpoint import Checkpoint
 from clownfish.training.config import SimiNetConfig

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from clownfish.datasets.base import Clip
-from clownfish.datasets.joined import Segment, join
+from clownfish.datasets.joined import LONGEST, Segment, join, shortest_of
+from clownfish.errors import DatasetError
 from clownfish.models.adapter import Network
 from clownfish.models.description import InputDescription
 from clownfish.models.frame_features import sees_frames
@@ -40,9 +41,20 @@ class SeenStream:
     """(windows,) number of the middle frame's context"""
 
 
-def joined_streams(cache: FrameCache, clips: Sequence[Clip], rng: np.random.Generator) -> list[list[Segment]]:
-    """Joined streams of the clips that the cache holds."""
-    return join([clip for clip in clips if cache.has(clip)], rng)
+def joined_streams(
+    cache: FrameCache, clips: Sequence[Clip], rng: np.random.Generator, lengths: tuple[int, int] | None = None
+) -> list[list[Segment]]:
+    """Joined streams of the clips that the cache holds, in segments of `lengths` = (shortest, longest) frames, else in
+    such as labelled streams have. Raises DatasetError where clips are too short or too few."""
+    held = [clip for clip in clips if cache.has(clip)]
+    shortest, longest = lengths or (shortest_of(held), LONGEST)
+    streams = join(held, rng, shortest=shortest, longest=longest)
+    if not streams:
+        raise DatasetError(
+            f"{len(held)} clips make no stream of two contexts, each of {shortest} frames or more: take more clips, or "
+            "longer ones"
+        )
+    return streams
 
 
 def windows_of(
