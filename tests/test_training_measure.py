@@ -20,7 +20,13 @@ from clownfish.models.frame import FrameNet
 from clownfish.models.siminet import SimiNetModule
 from clownfish.models.temporal import Temporal
 from clownfish.training.cache import FrameCache
-from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax
+from clownfish.training.calibrate import (
+    expected_calibration_error,
+    fit_temperature,
+    least_error_temperature,
+    negative_log_likelihood,
+    softmax,
+)
 from clownfish.training.config import Augment, Fit
 from clownfish.training.measure import Watched, auc, cosine, euclidean, frame_accuracy, window_accuracy
 from clownfish.training.optimise import learning_rate_share
@@ -52,6 +58,19 @@ def test_fit_temperature_finds_the_temperature_that_the_labels_were_drawn_with()
     assert fit_temperature(logits, labels) == pytest.approx(2.0, rel=0.05)
     assert expected_calibration_error(softmax(logits, 2.0), labels) < 0.02
     assert expected_calibration_error(softmax(logits, 0.5), labels) > 0.1
+
+
+def test_a_little_likelihood_is_given_for_less_calibration_error() -> None:
+    """Logits that are too sure where they are high: no temperature mends both ends."""
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 2, (4000, 5))
+    labels = np.array([rng.choice(5, p=p) for p in softmax(np.tanh(logits / 2) * 2, 1.0)])
+    best, near = fit_temperature(logits, labels), least_error_temperature(logits, labels, 0.005)
+    assert least_error_temperature(logits, labels, 0.0) == pytest.approx(best, rel=1e-6)
+    errors = [expected_calibration_error(softmax(logits, t), labels) for t in (best, near)]
+    assert errors[1] < errors[0]
+    spent = negative_log_likelihood(logits, labels, near) - negative_log_likelihood(logits, labels, best)
+    assert spent <= 0.005
 
 
 def test_calibration_error_of_a_model_that_is_sure_and_half_right_is_one_half() -> None:

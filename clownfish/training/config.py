@@ -222,6 +222,8 @@ class CalibrateConfig(_Section):
     data: Data
     discard: Discard | None = None
     """Of an early-discard model: which of the data set's classes are worth sending."""
+    slack: float = Field(default=0.0, ge=0)
+    """Nats of likelihood to give for a smaller calibration error; about 0.003 is what a few streams cannot tell."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 

@@ -16,7 +16,13 @@ from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription, read_description
 from clownfish.models.load import build, channels_last, load_model, load_weights, pick_device
 from clownfish.training.atomic import check_writable
-from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax, verdict
+from clownfish.training.calibrate import (
+    expected_calibration_error,
+    fit_temperature,
+    least_error_temperature,
+    softmax,
+    verdict,
+)
 from clownfish.training.classifier import prepare
 from clownfish.training.config import CalibrateConfig, ClassifierConfig
 from clownfish.training.data import opened
@@ -65,7 +71,10 @@ def calibrate(config: CalibrateConfig, write: bool = True, say: Say = print) -> 
     logits, labels = _judge_of(config, description, say)()
     before = description.temperature
     # as rounded as the description will have it, or what is printed is not what is written
-    temperature = round(fit_temperature(logits, labels), 4)
+    temperature = fit_temperature(logits, labels)
+    if config.slack:
+        temperature = least_error_temperature(logits, labels, config.slack)
+    temperature = round(temperature, 4)
     found = Calibration(
         len(labels),
         before,
