@@ -1,7 +1,8 @@
 """What computes a network's answers: torch, or a runtime that does it faster. Layer 1.
 
 `[local] engine` and `[worker] engine` name one; `clownfish model bench` says which is the fastest that still answers as
-fp32 does. To add one: a file here with a class like `base.Engine`, a line below, and it rides tests/test_engines.py.
+fp32 does. To add one: a file here with a class like `base.Engine`, a line below, and it rides
+tests/engines_apart.py.
 """
 
 from typing import TYPE_CHECKING
