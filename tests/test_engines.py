@@ -1,8 +1,8 @@
 """Engines and `clownfish model bench`, in a process of their own: `engines_apart.py` and `model_bench_apart.py`.
 
-After networks have gone through torch.export to OpenVINO and ONNX Runtime, a process of a thousand other tests crashes later on
-in an unrelated place (seen with Python 3.11.7, torch 2.13, openvino 2026.4, onnxruntime 1.32: an integer constant of
-`os.read` is gone). Alone they pass; so they get a process, and cannot take other tests down with them.
+After networks have gone through torch.export to OpenVINO and ONNX Runtime, a process of a thousand other tests crashes
+later on in an unrelated place (seen with Python 3.11.7, torch 2.13, openvino 2026.4, onnxruntime 1.32: an integer
+constant of `os.read` is gone). Alone they pass; so they get a process, and cannot take other tests down with them.
 """
 
 from __future__ import annotations
