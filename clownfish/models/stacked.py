@@ -11,30 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clownfish.models.residual import Block
+
 LUMA = (0.299, 0.587, 0.114)
 CHANNELS = (32, 64, 128, 256)
 """At width 1, by stage; each stage halves the picture."""
 
 GRID = (4, 3)
 """Rows and columns in which the last stage is averaged: where in the figure something moves tells what it does."""
-
-
-class Block(nn.Module):
-    """Two 3×3 convolutions beside a shortcut."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
 class StackedNet(nn.Module):
