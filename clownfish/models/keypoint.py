@@ -22,9 +22,9 @@ STAGES = (2, 4, 8)
 class KeypointNet(FrameByFrame):
     """(batch, 3, frames, height, width) → logits (batch, classes).
 
-    `channels` of the stem decide the cost (a multiple of 16: oneDNN is slow beside it), `keypoints` how many heatmaps
-    there are, `look` the channels averaged under each, `hidden` the width of the network over time; `dropout` acts in
-    training.
+    `channels` of the stem decide the cost (not 8: the backward pass of such convolutions crashed in torch 2.13 on a
+    CPU), `keypoints` how many heatmaps there are, `look` the channels averaged under each, `hidden` the width of the
+    network over time; `dropout` acts in training.
     """
 
     def __init__(
