@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from clownfish import puppets
-from clownfish.errors import ConfigError
+from clownfish.errors import ConfigError, ModelError
 from clownfish.models.description import InputDescription
 from clownfish.models.keypoint import KeypointNet
 from clownfish.puppets.keypoints import HOLDS, KEYPOINTS, MIRRORED
@@ -143,3 +143,32 @@ def test_keypoints_are_for_puppets_alone(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match="needs dataset 'puppets' and architecture 'keypoint', not 'shapes'"):
         train_drawn(load_config(tmp_path / "wrong.toml", DrawnConfig), lambda line: None)
+
+
+def test_epochs_that_nobody_would_train_are_refused(tmp_path: Path) -> None:
+    text = Path("configs/train/puppets-local.toml").read_text(encoding="utf-8").replace("epochs = 0", "epochs = 3")
+    (tmp_path / "more.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"set fit\.epochs = 0"):
+        train_drawn(load_config(tmp_path / "more.toml", DrawnConfig), lambda line: None)
+
+
+def test_a_network_of_other_keypoints_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    other = KeypointNet(3, channels=16, keypoints=4, look=4, hidden=16)
+    with pytest.raises(ModelError, match=f"options.keypoints is 4, puppets have {len(KEYPOINTS)}"):
+        teach_keypoints(other, SHAPE, ("front",), KeypointFit(), Checkpoint(tmp_path, {}, {}), 1, lambda line: None)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_no_checkpoint_of_it(tmp_path: Path) -> None:
+    fit = KeypointFit(frames=64, frames_per_epoch=64, batch=16, streams_at_once=1, learning_rate=1e30, bfloat16=False)
+    checkpoint = Checkpoint(tmp_path, {}, {})
+    with pytest.raises(ModelError, match="the loss is nan in epoch 1: lower learning_rate"):
+        teach_keypoints(network(), SHAPE, ("front",), fit, checkpoint, 1, lambda line: None)
+    assert not checkpoint.exists()
+
+
+def test_a_loss_over_time_that_is_not_finite_stops_the_run() -> None:
+    net = network()
+    features = np.random.default_rng(0).normal(size=(64, net.features)).astype(np.float16)
+    table = FrameTable(features, np.arange(64) % 2, np.arange(60))
+    with pytest.raises(ModelError, match="over time: the loss is nan in epoch 1: lower learning_rate"):
+        train_over_time(net, SHAPE, table, OverTimeFit(learning_rate=1e30), 1, lambda line: None)

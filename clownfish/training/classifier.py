@@ -36,6 +36,29 @@ class Trained:
     calibration_error_before: float
 
 
+def describe(config: ClassifierConfig, classes: tuple[str, ...]) -> ModelDescription:
+    """Of a network that has yet to be trained and calibrated."""
+    return ModelDescription(
+        name=config.name,
+        architecture=config.architecture,
+        options=config.options,
+        classes=classes,
+        input=config.input,
+        feature=config.feature,
+        temperature=1.0,
+    )
+
+
+def announce(name: str, trained: Trained, say: Say) -> None:
+    """What came out, and whether its confidence can be believed."""
+    say(
+        f"{name}: validation windows {trained.accuracy:.3f}, temperature {trained.description.temperature:.3f}, "
+        f"calibration error {trained.calibration_error_before:.3f} → {trained.calibration_error:.3f}"
+    )
+    if verdict(trained.calibration_error):
+        say(f"{name}: {verdict(trained.calibration_error)}")
+
+
 def prepare(config: ClassifierConfig, say: Say) -> tuple[FrameCache, list[Clip], list[Clip], tuple[str, ...]]:
     """(cache, training clips, validation clips, classes); decodes where that has not been done."""
     found = prepared(config.data, config.input.frame_step, config.input.window_size, say)
@@ -49,15 +72,7 @@ def train_classifier(config: ClassifierConfig, say: Say = print) -> Trained:
     """
     torch.manual_seed(config.seed)
     cache, train, validation, classes = prepare(config, say)
-    description = ModelDescription(
-        name=config.name,
-        architecture=config.architecture,
-        options=config.options,
-        classes=classes,
-        input=config.input,
-        feature=config.feature,
-        temperature=1.0,
-    )
+    description = describe(config, classes)
     network = channels_last(build(description))
     known: Known = {}
     begin(network, cache, train, classes, config, say, known)
@@ -78,12 +93,7 @@ def train_classifier(config: ClassifierConfig, say: Say = print) -> Trained:
     if config.fit.refit:
         network = _refit(description, cache, train + validation, validation, config, say, known)
     export(config.output, network, trained.description)
-    say(
-        f"{config.name}: validation accuracy {trained.accuracy:.3f}, temperature {temperature:.3f}, calibration error "
-        f"{trained.calibration_error_before:.3f} → {trained.calibration_error:.3f}"
-    )
-    if verdict(trained.calibration_error):
-        say(f"{config.name}: {verdict(trained.calibration_error)}")
+    announce(config.name, trained, say)
     return trained
 
 

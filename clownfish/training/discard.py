@@ -22,15 +22,14 @@ from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription
 from clownfish.models.load import build, channels_last, pick_device
 from clownfish.training.cache import FrameCache
-from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax, verdict
-from clownfish.training.classifier import Trained, prepare
+from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax
+from clownfish.training.classifier import Trained, announce, describe, prepare
 from clownfish.training.config import Discard, DiscardConfig
 from clownfish.training.device import on_device
-from clownfish.training.drawn import DrawnData, clips_of, fit_idle_offset, see_drawn
+from clownfish.training.drawn import DrawnData, clips_of, see_drawn, shift_prior
 from clownfish.training.export import export
 from clownfish.training.initial import begin
 from clownfish.training.loop import fit
-from clownfish.training.optimise import last_layer
 from clownfish.training.progress import Say
 from clownfish.training.streams import joined_streams, see
 from clownfish.training.threshold import AtThreshold, at_threshold, choose_threshold
@@ -91,15 +90,7 @@ def train_discard(config: DiscardConfig, say: Say = print) -> TrainedDiscard:
     say(f"{count['send']} training clips worth sending ({', '.join(positive)}), {count['discard']} not")
     # what `torch.nn.functional.cross_entropy` calls class weights: both sides together weigh the same
     weights = torch.tensor([len(train) / (2 * count[name]) for name in CLASSES])
-    description = ModelDescription(
-        name=config.name,
-        architecture=config.architecture,
-        options=config.options,
-        classes=CLASSES,
-        input=config.input,
-        feature=config.feature,
-        temperature=1.0,
-    )
+    description = describe(config, CLASSES)
     network = channels_last(build(description))
     begin(network, cache, train, CLASSES, config, say)
     fit(network, cache, train, validation, CLASSES, config, say, weights)
@@ -121,10 +112,7 @@ def _calibrate_and_export(
     if len(np.unique(labels)) < 2:
         raise DatasetError("the validation streams show one side alone; they must show what is sent and what is not")
     before = expected_calibration_error(softmax(logits), labels)
-    offset = fit_idle_offset(logits, labels, DISCARD)  # the balanced loss has hidden how rare a side is
-    logits[:, DISCARD] += offset
-    with torch.no_grad():
-        last_layer(network).bias[DISCARD] += offset
+    shift_prior(network, logits, labels, DISCARD)  # the balanced loss has hidden how rare a side is
     temperature = fit_temperature(logits, labels)
     p = softmax(logits, temperature)
     half = at_threshold(p[:, SEND], labels == SEND, 0.5)
@@ -138,12 +126,7 @@ def _calibrate_and_export(
         calibration_error_before=before,
     )
     export(config.output, network, trained.description)
-    say(
-        f"{config.name}: validation windows {trained.accuracy:.3f}, temperature {temperature:.3f}, calibration error "
-        f"{before:.3f} → {trained.calibration_error:.3f}"
-    )
-    if verdict(trained.calibration_error):
-        say(f"{config.name}: {verdict(trained.calibration_error)}")
+    announce(config.name, trained, say)
     for one in (half, chosen):
         say(f"{config.name}: {one}")
     return TrainedDiscard(trained, positive, half, chosen)

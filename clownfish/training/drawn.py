@@ -1,5 +1,5 @@
 """Training a classifier on streams that this repository draws (§VI-A on an embedded data set): the loop is
-`classifier.fit`; what differs is where windows come from.
+`loop.fit`; what differs is where windows come from.
 
 Training windows lie in stretches drawn beforehand (`datasets.drawn`), idle ones thinned out; temperature and idle's
 prior, where there is an idle class, are chosen on whole validation streams.
@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field, field_validator
-from torch import nn
 from torch.nn import functional as F
 
 from clownfish import puppets
@@ -32,15 +31,15 @@ from clownfish.training.calibrate import (
     expected_calibration_error,
     fit_temperature,
     softmax,
-    verdict,
 )
 from clownfish.training.checkpoint import Checkpoint
-from clownfish.training.classifier import Trained
+from clownfish.training.classifier import Trained, announce, describe
 from clownfish.training.config import ClassifierConfig, Data
 from clownfish.training.export import export
 from clownfish.training.initial import begin
 from clownfish.training.keypoints import KeypointFit, teach_keypoints
 from clownfish.training.loop import fit
+from clownfish.training.optimise import last_layer
 from clownfish.training.overtime import OverTimeFit, fingerprint, frame_table, train_over_time
 from clownfish.training.sampling import plain
 from clownfish.training.streams import BATCH, STRIDE, SeenStream
@@ -97,8 +96,8 @@ class DrawnConfig(ClassifierConfig):
 
     data: DrawnData
     keypoints: KeypointFit | None = None
-    """Frames learn first where joints are (architecture "keypoint" on puppets); `over_time` after them, and of `fit`
-    only what is asked for beyond that."""
+    """Frames learn first where joints are (architecture "keypoint" on puppets), `over_time` after them; `fit` has no
+    epochs then."""
     over_time: OverTimeFit = OverTimeFit()
 
 
@@ -116,24 +115,12 @@ def train_drawn(config: DrawnConfig, say: Say = print) -> Trained:
     classes = drawn.of.classes
     balanced = [clip for clip in validation if clip.label != drawn.of.idle]
     say(f"{len(train)} training clips, {len(balanced)} validation clips, none of them idle")
-    description = _describe(config, classes)
+    description = describe(config, classes)
     network = channels_last(build(description))
     cache = FrameCache(drawn.pixels, spans | more, drawn.every)
     begin(network, cache, train, classes, config, say)
     fit(network, cache, train, balanced, classes, config, say)
     return calibrate_and_export(config, network, description, drawn, say)
-
-
-def _describe(config: DrawnConfig, classes: tuple[str, ...]) -> ModelDescription:
-    return ModelDescription(
-        name=config.name,
-        architecture=config.architecture,
-        options=config.options,
-        classes=classes,
-        input=config.input,
-        feature=config.feature,
-        temperature=1.0,
-    )
 
 
 def _train_keypoints(config: DrawnConfig, keypoints: KeypointFit, say: Say) -> Trained:
@@ -143,7 +130,9 @@ def _train_keypoints(config: DrawnConfig, keypoints: KeypointFit, say: Say) -> T
             f"[keypoints] needs dataset 'puppets' and architecture 'keypoint', not {config.data.dataset!r} and "
             f"{config.architecture!r}"
         )
-    description = _describe(config, DRAWN[config.data.dataset].classes)
+    if config.fit.epochs or config.distil is not None:
+        raise ConfigError("[keypoints] trains without [fit] and [distil]: set fit.epochs = 0 and leave [distil] out")
+    description = describe(config, DRAWN[config.data.dataset].classes)
     network = channels_last(build(description))
     assert isinstance(network, KeypointNet)
     views = config.data.views or puppets.VIEWS
@@ -190,30 +179,30 @@ def calibrate_and_export(
         calibration_error_before=before,
     )
     export(config.output, network, trained.description)
-    say(
-        f"{config.name}: validation windows {trained.accuracy:.3f}, temperature {temperature:.3f}, calibration error "
-        f"{before:.3f} → {trained.calibration_error:.3f}"
-    )
-    if verdict(trained.calibration_error):
-        say(f"{config.name}: {verdict(trained.calibration_error)}")
+    announce(config.name, trained, say)
     return trained
 
 
 def shift_idle(
     network: Network, logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], idle: int, say: Say
 ) -> None:
-    """Give idle the prior that it has in `labels`: changes the network's last bias, and `logits` (n, classes) in
-    place."""
-    offset = fit_idle_offset(logits, labels, idle)
-    logits[:, idle] += offset
-    last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
-    with torch.no_grad():
-        last.bias[idle] += offset
+    """Give idle its prior (`shift_prior`), and say what that leaves of the actions."""
+    offset = shift_prior(network, logits, labels, idle)
     actions = [n for n in range(logits.shape[1]) if n != idle]
     acting = labels != idle
     right = (logits.argmax(1) == labels)[acting].mean()
     among = (np.array(actions)[logits[:, actions].argmax(1)] == labels)[acting].mean()
     say(f"idle offset {offset:+.1f}; actions {right:.3f}, told apart from each other {among:.3f}")
+
+
+def shift_prior(network: Network, logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], rare: int) -> float:
+    """Give class `rare` the prior that it has in `labels`: changes the network's last bias, and `logits` (n, classes)
+    in place. What was added."""
+    offset = fit_idle_offset(logits, labels, rare)
+    logits[:, rare] += offset
+    with torch.no_grad():
+        last_layer(network).bias[rare] += offset
+    return offset
 
 
 def fit_idle_offset(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], idle: int) -> float:

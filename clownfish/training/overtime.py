@@ -24,7 +24,7 @@ from clownfish.errors import ModelError
 from clownfish.models.adapter import normalise
 from clownfish.models.description import InputDescription
 from clownfish.models.keypoint import KeypointNet
-from clownfish.opencv import cv2
+from clownfish.models.resize import resize
 from clownfish.training.atomic import write_whole
 from clownfish.training.progress import Say, track
 
@@ -129,17 +129,14 @@ def _stream_features(
 
 
 def features_of(
-    network: KeypointNet, shape: InputDescription, pixels: Sequence[npt.NDArray[np.uint8]], bfloat16: bool = True
+    network: KeypointNet, shape: InputDescription, pixels: Sequence[npt.NDArray[np.uint8]]
 ) -> npt.NDArray[np.float32]:
-    """(frames, features) of frames of any size; the network is in eval mode."""
-    size, found = (shape.width, shape.height), []
+    """(frames, features) of frames of any size, computed in bf16; the network is in eval mode."""
+    found = []
     for begin in range(0, len(pixels), CHUNK):
-        small = [
-            cv2.resize(np.ascontiguousarray(each), size, interpolation=cv2.INTER_AREA)
-            for each in pixels[begin : begin + CHUNK]
-        ]
+        small = [resize(np.ascontiguousarray(each), shape) for each in pixels[begin : begin + CHUNK]]
         x = normalise(torch.from_numpy(np.stack(small)), shape).permute(0, 3, 1, 2)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             found.append(network.frame_features(x).float().numpy())
     return np.concatenate(found) if found else np.empty((0, network.features), np.float32)
 
