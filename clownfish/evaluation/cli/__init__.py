@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from clownfish.evaluation.cli.join import join
 from clownfish.evaluation.cli.streams import streams
 
 eval_app = typer.Typer(
@@ -18,3 +19,4 @@ def _group() -> None:
 
 
 eval_app.command()(streams)
+eval_app.command()(join)
