@@ -209,6 +209,12 @@ class SinkSection(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordSection(Section):
+    folder: str
+    """Where everything that fusion saw is kept, one file per stream and epoch, for `clownfish eval replay`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Router(Section):
     control: Endpoint = "tcp://127.0.0.1:7100"
     data: Endpoint = "tcp://127.0.0.1:7101"
@@ -262,6 +268,7 @@ class Config(Section):
     uplink: Uplink | None = None
     fusion: FusionSection = FusionSection()
     sinks: tuple[SinkSection, ...] = ()
+    record: RecordSection | None = None
     router: Router | None = None
     worker: Worker | None = None
 
