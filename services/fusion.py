@@ -6,7 +6,8 @@ import asyncio
 import time
 
 from clownfish.fused_streams import FusedStreams
-from clownfish.fusion import Fusion
+from clownfish.fusions import build_fusion
+from clownfish.fusions.base import FusionMethod
 from clownfish.messages import End, FusedResult, LocalResult, RemoteResult, StreamKey
 from clownfish.process import Process, every, run
 from clownfish.sinks.base import wanted
@@ -23,17 +24,10 @@ class _Fusion:
         section = config.fusion
         classes = read_classes(config.local.model) if config.local else ()
 
-        def make(key: StreamKey) -> Fusion:
-            return Fusion(
-                section.theta,
-                section.remote_weight,
-                section.horizon,
-                stream=key.stream,
-                epoch=key.epoch,
-                classes=classes,
-                anchor_beta=section.anchor_beta,
-            )
+        def make(key: StreamKey) -> FusionMethod:
+            return build_fusion(section, stream=key.stream, epoch=key.epoch, classes=classes)
 
+        make(StreamKey("", 0))  # a method that cannot be built shows now, not with the first window
         self._streams = FusedStreams(
             make,
             size=config.window.size,

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from clownfish.evaluation.dump import Dump
 from clownfish.filters.base import FilterPolicy
-from clownfish.fusion import FALLBACK_ALPHA, Fusion
+from clownfish.fusion import FALLBACK_ALPHA
+from clownfish.fusions import build_fusion
 from clownfish.gate import Gate, Send
 from clownfish.messages import FusedResult, WindowKey
 from clownfish.settings import FusionSection
@@ -75,15 +76,7 @@ def replay(
         raise ValueError(f"lag is {lag} windows; expected 0 (on time) or more, or None (never)")
     stream = dump.header.stream
     gate: Gate[None] = Gate(make_policy)
-    section = fusion or FusionSection()
-    machine = Fusion(
-        section.theta,
-        section.remote_weight,
-        section.horizon,
-        stream=stream,
-        classes=dump.header.classes,
-        anchor_beta=section.anchor_beta,
-    )
+    machine = build_fusion(fusion or FusionSection(), stream=stream, classes=dump.header.classes)
     answers = _Answers(dump)
     on_the_way: deque[tuple[int, int]] = deque()
     sent: list[int] = []
