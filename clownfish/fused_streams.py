@@ -1,4 +1,4 @@
-"""FusedStreams: one fusion machine for each stream and epoch, from its first window to its end (DESIGN §2, §6). Layer 0.
+"""FusedStreams: a fusion machine for each stream and epoch, from its first window to its end (DESIGN §2, §6). Layer 0.
 
 An epoch ends in three ways: its End comes from `local` (the source ended), a new epoch of the same stream begins
 (capture restarted), or too many streams are open. Results may still be on their way then: the epoch is finished when
