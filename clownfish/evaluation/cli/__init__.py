@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from clownfish.evaluation.cli.join import join
 from clownfish.evaluation.cli.dump import dump
+from clownfish.evaluation.cli.join import join
 from clownfish.evaluation.cli.streams import streams
 
 eval_app = typer.Typer(
