@@ -19,17 +19,18 @@ from clownfish.records import (
     END,
     LOCAL,
     MAGIC,
-    NO_LAG,
+    NAN,
     REMOTE,
-    SOURCES,
+    RESTARTED,
     TABLES,
     RecordHeader,
     Row,
+    answer_row,
+    or_nan,
     pack_rows,
     record_name,
 )
 
-NAN = float("nan")
 BEGAN = "begin"
 """What fusion notes when it opens an epoch."""
 _PROCESSES = 64
@@ -41,6 +42,8 @@ class _Epoch:
     path: Path
     header: RecordHeader
     classes: dict[str, int]
+    processes: dict[str, int] = field(default_factory=dict)
+    """Service → which of its processes the last row was of."""
     tables: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in TABLES})
 
 
@@ -75,7 +78,7 @@ class Recording:
         if gap:
             self._lost(note.service, abs(gap))
         for message in note.messages:
-            self._row(note.service, message)
+            self._row(note, message)
 
     def flush(self) -> OSError | None:
         """Append what waits. What cannot be written is lost, and is put down as such; the last such error."""
@@ -87,23 +90,27 @@ class Recording:
 
     # -- rows
 
-    def _row(self, service: str, message: LocalResult | RemoteResult | FusedResult | End | Feature | Event) -> None:
+    def _row(self, note: Note, message: LocalResult | RemoteResult | FusedResult | End | Feature | Event) -> None:
         epoch = self._epoch(StreamKey(message.stream, message.epoch))
         if isinstance(message, LocalResult):
-            row = (message.t, message.p, _or_nan(message.rho), message.capture_ns, message.model_ns)
+            row = (message.t, message.p, or_nan(message.rho), message.capture_ns, message.model_ns)
             self._add(epoch, "local", row, LOCAL)
         elif isinstance(message, RemoteResult):
             self._add(epoch, "remote", (message.t, message.p), REMOTE)
         elif isinstance(message, FusedResult):
-            self._add(epoch, "answer", _answer(message, epoch.classes), ANSWER)
+            self._add(epoch, "answer", answer_row(message, epoch.classes), ANSWER)
         elif isinstance(message, End):
             self._add(epoch, "end", (message.frames, message.reason), END)
         elif isinstance(message, Feature):
             self._add(epoch, "feature", (message.t, message.feature))
         elif message.what == BEGAN:
             self._add(epoch, "step", (BEGIN,))
-        elif service in ("filter", "uplink"):
-            self._add(epoch, service, (message.t, message.what, message.at_s, _or_nan(message.value)))
+        elif note.service in ("filter", "uplink"):
+            before = epoch.processes.setdefault(note.service, note.process)
+            if before != note.process:
+                epoch.processes[note.service] = note.process
+                self._add(epoch, note.service, (message.t, RESTARTED, message.at_s, NAN))
+            self._add(epoch, note.service, (message.t, message.what, message.at_s, or_nan(message.value)))
         else:
             self.counts["rows_refused"] += 1
 
@@ -160,22 +167,3 @@ class Recording:
             epoch.tables["lost"].append(("record", count))
             return error
         return None
-
-
-def _or_nan(value: float | None) -> float:
-    return NAN if value is None else value
-
-
-def _answer(result: FusedResult, classes: dict[str, int]) -> Row:
-    return (
-        result.t,
-        result.revision,
-        result.p,
-        result.alpha,
-        result.beta,
-        NO_LAG if result.lag is None else result.lag,
-        _or_nan(result.rho),
-        SOURCES.index(result.source),
-        result.final,
-        classes.get(result.label, -1),
-    )

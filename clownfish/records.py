@@ -12,7 +12,7 @@ chunks that were whole. The tables, one row for each:
 - `end`: frames, reason;
 - `feature`: t, feature (float32), from `local`;
 - `filter`: t, what, at_s, value: the gate was told of `window` t, of its `rho` (value; NaN: undefined), of the time
-  (`timer`) or the `end`; it said `sent WHY` or `released WHY`;
+  (`timer`) or the `end`; it said `sent WHY` or `released WHY`; RESTARTED: a new process, which knows nothing, goes on;
 - `uplink`: t, what, at_s, value: `offered`, `sent` (value: encoded bytes), `answered`, `ignored WHY`, `dropped WHY`;
 - `lost`: service, count: notes of that service that are missing here. A record with such a row is not whole.
 """
@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from clownfish.chunks import Columns, pack_columns, read_chunks, unpack_columns
 from clownfish.errors import DatasetError
-from clownfish.messages import Source
+from clownfish.messages import FusedResult, Source
 
 FORMAT = "clownfish-record/1"
 MAGIC = b"clownfish record 1\n"
@@ -38,6 +38,8 @@ SUFFIX = ".record"
 SOURCES: tuple[Source, ...] = ("local", "fused", "remote")
 """What a number in a column `source` stands for: its place here."""
 NO_LAG = -1
+NAN = float("nan")
+RESTARTED = "restarted"
 
 BEGIN, LOCAL, REMOTE, ANSWER, END = range(5)
 STEPS = {LOCAL: "local", REMOTE: "remote", ANSWER: "answer", END: "end"}
@@ -105,6 +107,26 @@ class Record:
         for service, count in zip(self.column("lost", "service"), self.column("lost", "count"), strict=True):
             lost[str(service)] = lost.get(str(service), 0) + int(count)
         return lost
+
+
+def or_nan(value: float | None) -> float:
+    return NAN if value is None else value
+
+
+def answer_row(result: FusedResult, classes: Mapping[str, int]) -> Row:
+    """A row of the table `answer`; `classes`: label → number."""
+    return (
+        result.t,
+        result.revision,
+        result.p,
+        result.alpha,
+        result.beta,
+        NO_LAG if result.lag is None else result.lag,
+        or_nan(result.rho),
+        SOURCES.index(result.source),
+        result.final,
+        classes.get(result.label, -1),
+    )
 
 
 def record_name(stream: str, epoch: int) -> str:

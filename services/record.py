@@ -26,8 +26,11 @@ def header_of(config: Config, key: StreamKey) -> RecordHeader:
     stream = next((each for each in config.streams if each.name == key.stream), None)
     sections = ("capture", "local", "filter", "uplink", "fusion")
     settings = {name: to_tree(getattr(config, name)) for name in sections}
-    # Not the source: an address may hold a password, and a record is passed on.
-    settings["stream"] = {"fps": stream.fps, "pace": stream.pace} if stream is not None else {}
+    settings["stream"] = {}
+    if stream is not None:
+        # Not an address: it may hold a password, and a record is passed on.
+        source = "" if "://" in stream.source else stream.source
+        settings["stream"] = {"source": source, "fps": stream.fps, "pace": stream.pace, "seconds": stream.seconds}
     classes = read_classes(config.local.model) if config.local else ()
     return RecordHeader(key.stream, key.epoch, classes, config.window.size, config.window.stride, settings)
 

@@ -25,18 +25,16 @@ from clownfish.fusion import FALLBACK_ALPHA
 from clownfish.fusions import build_fusion
 from clownfish.fusions.base import FusionMethod
 from clownfish.gate import Gate, Send
-from clownfish.messages import FusedResult, Source, WindowKey
+from clownfish.messages import FusedResult, WindowKey
+from clownfish.records import SOURCES
 from clownfish.settings import FusionSection
 from clownfish.similarity.base import Inferred, Similarity
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-SOURCES: tuple[Source, ...] = ("local", "fused", "remote")
-"""What a number in `source_live` and `source_final` stands for: its place here."""
-
 NOTHING = -1
-"""In place of a class or a source: the window was not closed."""
+"""In place of a class or a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class ReplayResult:
     """(windows, classes)"""
     p_final: Floats
     source_live: Ints
-    """Places in SOURCES."""
+    """0 "local", 1 "fused", 2 "remote" (`records.SOURCES`); NOTHING where the window was not closed."""
     source_final: Ints
     revised: list[tuple[int, int, int]]
     """(n_now, n_window, class) of each answer that REINFORCE revised: when window `n_now` was the newest fused, the
