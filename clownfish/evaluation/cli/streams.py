@@ -13,7 +13,7 @@ from clownfish.pair import DEFAULT, read_pair
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from clownfish.evaluation.dump import OnWindow
+    from clownfish.evaluation.recording import OnWindow
 
 
 def streams(
