@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from clownfish.evaluation.cli.paper import figure, paper, table
 from clownfish.evaluation.cli.streams import streams
 
 eval_app = typer.Typer(
@@ -18,3 +19,6 @@ def _group() -> None:
 
 
 eval_app.command()(streams)
+eval_app.command()(figure)
+eval_app.command()(table)
+eval_app.command()(paper)

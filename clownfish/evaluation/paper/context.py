@@ -23,6 +23,7 @@ from clownfish.pair import read_pair
 from clownfish.settings import Capture, FusionSection, Plugin
 from clownfish.similarity.base import Similarity
 from clownfish.sources import truth_of
+from clownfish.zoo import locate
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Models:
     local: str
     remote: str
     siminet: Plugin
+    discard: str
+    """The early-discard model; "" where the pair has none."""
     fusion: FusionSection
     capture: Capture = field(default_factory=Capture)
 
@@ -44,6 +47,9 @@ def models_of(pair: str) -> Models:
         tree["local"]["model"],
         tree["worker"]["model"],
         Plugin("siminet", {"weights": weights} if weights else {}),
+        f"{pair}/discard"
+        if not pair.endswith(".toml") and locate(f"{pair}/discard").with_suffix(".json").is_file()
+        else "",
         FusionSection(**tree.get("fusion", {})),
         Capture(**tree.get("capture", {})),
     )
@@ -87,7 +93,12 @@ class Context:
         """Of this pair. Raises ModelError where the two do not fit."""
         made = self.models
         settings = RecordSettings(
-            made.local, made.remote, width=made.capture.width, height=made.capture.height, device=self.device
+            made.local,
+            made.remote,
+            width=made.capture.width,
+            height=made.capture.height,
+            device=self.device,
+            discard=made.discard,
         )
         return Recorder(settings, self.dumps)
 

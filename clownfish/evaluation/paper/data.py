@@ -45,6 +45,6 @@ def data_set(name: str, root: Path | None = None) -> DataSet:
             "Nine classes of UCF-101, six streams of real clips joined, groups that training never saw",
             "zoo:ucf9",
             tuple(streams_of("ucf9", root or UCF9_ROOT, ())),
-            weaker={"frame_step": 16},
+            weaker={"width": 48, "height": 36},
         )
     raise ConfigError(f"--data is {name!r}; expected puppets or ucf9")

@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from clownfish.codecs import CODECS
-from clownfish.evaluation.dump import Dump, OnWindow, dump_path, load_dump, record, write_dump
+from clownfish.evaluation.dump import Dump, dump_path, load_dump, write_dump
 from clownfish.evaluation.recorder import Recorder
+from clownfish.evaluation.recording import OnWindow, record
 from clownfish.messages import Pixels
 from clownfish.models.base import Inference
 from clownfish.models.description import read_description, weights_path
@@ -74,6 +75,6 @@ def record_beside(recorder: Recorder, source: str, dump: Dump, say: Say) -> Dump
     with closing(open_source(source)) as frames:
         codec = recorder.settings.codec.build(CODECS)
         made = record(header, frames, local, _Answered(dump), codec, told(say, f"{source}: {local.name}"))
-    made = replace(made, frame_bytes=dump.frame_bytes)
+    made = replace(made, label=dump.label, p_discard=dump.p_discard, remote_ms=dump.remote_ms)
     write_dump(path, made)
     return made
