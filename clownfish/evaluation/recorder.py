@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from clownfish.errors import ConfigError, DatasetError, ModelError, SourceError
 from clownfish.evaluation.dump import DamagedDump, Dump, Header, ModelIdentity, dump_path, load_dump, write_dump
 from clownfish.evaluation.former import FormerDump, upgraded
 from clownfish.evaluation.journal import Journal
+from clownfish.evaluation.metrics import windows_in
 from clownfish.evaluation.recording import OnWindow, labels, record
 from clownfish.models.base import WindowModel
 from clownfish.models.description import DISCARD_CLASSES, ModelDescription, read_description, weights_path
@@ -75,9 +76,7 @@ class Recorder:
         where source, models or options cannot be used, and DatasetError where the ground truth names a class that the
         models do not know, or another process is making this dump.
         """
-        header = self.header(source)
-        truth = truth_of(source) if truth is None else truth
-        labels(truth, header, 0)  # an unknown class shows now, not after the models' minutes
+        header, truth = self.check(source, truth)
         path = dump_path(self.folder, header)
         dump = self._kept(path, header)
         if dump is None:
@@ -125,6 +124,14 @@ class Recorder:
             journal.close(delete=done or not journal.chunks)
         return dump
 
+    def check(self, source: str, truth: Truth | None = None) -> tuple[Header, Truth | None]:
+        """What the dump of `source` must be made from, and its ground truth. Loads no model; raises as `dump` does
+        where it could not be made, which so shows before anything else has taken minutes."""
+        header = self.header(source)
+        truth = truth_of(source) if truth is None else truth
+        labels(truth, header, 0)
+        return header, truth
+
     def header(self, source: str) -> Header:
         """What the dump of `source` must be made from. Reads files, loads no model."""
         made = self.settings
@@ -150,6 +157,12 @@ class Recorder:
             discard=discard,
             fps=fps,
         )
+
+    def expected_windows(self, source: str) -> int:
+        """How many windows `source` says that it holds; 0 where it does not say, or not reliably."""
+        with closing(open_source(source)) as opened:
+            frames = getattr(opened, "frames_promised", None) or (len(opened) if isinstance(opened, Sized) else 0)
+        return windows_in(frames, self.settings.size, self.settings.stride)
 
     def _identify(self) -> _Identities:
         """(classes, local, remote, discard). Raises ModelError where the two do not fit each other or the windows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from clownfish.evaluation.cli.dump import dump
 from clownfish.evaluation.cli.paper import figure, paper, table
 from clownfish.evaluation.cli.streams import streams
 
@@ -13,12 +14,8 @@ eval_app = typer.Typer(
 )
 
 
-@eval_app.callback()
-def _group() -> None:
-    """Keeps each command a word of its own while there is only one."""
-
-
 eval_app.command()(streams)
+eval_app.command()(dump)
 eval_app.command()(figure)
 eval_app.command()(table)
 eval_app.command()(paper)

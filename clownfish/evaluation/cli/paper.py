@@ -9,19 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clownfish.evaluation.cli.options import one_of
+from clownfish.evaluation.cli.options import Data, DeviceName, DumpFolder, Pair, Root, one_of
 
 if TYPE_CHECKING:
     from clownfish.evaluation.paper.context import Context
 
-Data = Annotated[str, typer.Option(help="puppets (drawn here, needs no folder) or ucf9.")]
-Root = Annotated[Path | None, typer.Option(help="Folder of ucf9. Default: ../shared/data/ucf9.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for what is made. Default: runs/paper/DATA.")]
-Pair = Annotated[str, typer.Option(help="Models in place of the data set's own: zoo:SET, or a .toml file.")]
 Local2 = Annotated[str, typer.Option(help="Another local model, for Figure 9. Default: the pair's, given less to see.")]
-Dumps = Annotated[Path, typer.Option(help="Folder where the models' answers are kept.")]
 Processes = Annotated[int, typer.Option(min=0, help="That replay at once; 0: one a core.")]
-DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 
 
 def figure(
@@ -31,7 +26,7 @@ def figure(
     out: Out = None,
     pair: Pair = "",
     local2: Local2 = "",
-    dumps: Dumps = Path("runs/dumps"),
+    dumps: DumpFolder = Path("runs/dumps"),
     processes: Processes = 0,
     device: DeviceName = "auto",
 ) -> None:
@@ -46,7 +41,7 @@ def table(
     root: Root = None,
     out: Out = None,
     pair: Pair = "",
-    dumps: Dumps = Path("runs/dumps"),
+    dumps: DumpFolder = Path("runs/dumps"),
     processes: Processes = 0,
     device: DeviceName = "auto",
 ) -> None:
@@ -60,7 +55,7 @@ def paper(
     out: Out = None,
     pair: Pair = "",
     local2: Local2 = "",
-    dumps: Dumps = Path("runs/dumps"),
+    dumps: DumpFolder = Path("runs/dumps"),
     processes: Processes = 0,
     device: DeviceName = "auto",
 ) -> None:
@@ -130,19 +125,19 @@ def _context(
     """What the figures share; says on the terminal what is going on."""
     from rich.console import Console
 
-    from clownfish.evaluation.paper.context import Context, all_cores, models_of
+    from clownfish.evaluation.paper.context import Context, all_cores
     from clownfish.evaluation.paper.data import data_set
     from clownfish.evaluation.recorder import DEVICES
+    from clownfish.evaluation.sets import pair_settings
 
-    chosen = data_set(data, root)
+    chosen = data_set(data, root, pair)
     with Console(stderr=True).status("") as status:
         yield Context(
             chosen,
-            models_of(pair or chosen.pair),
+            pair_settings(chosen.pair, device=one_of("--device", device, DEVICES)),
             dumps,
             out / "models",
             processes or all_cores(),
-            one_of("--device", device, DEVICES),
             local2,
             status.update,
         )

@@ -17,42 +17,10 @@ from clownfish.evaluation.paper.data import DataSet
 from clownfish.evaluation.paper.methods import similarity
 from clownfish.evaluation.paper.second import Say, record_beside, told, weaker
 from clownfish.evaluation.paper.sweep import Bench, Outcome, Rhos, Setting, Stream, sweep
-from clownfish.evaluation.recorder import Device, Recorder, RecordSettings
+from clownfish.evaluation.recorder import Recorder
 from clownfish.evaluation.replay import Floats, rhos
-from clownfish.pair import read_pair
-from clownfish.settings import Capture, FusionSection, Plugin
+from clownfish.evaluation.sets import PairSettings
 from clownfish.similarity.base import Similarity
-from clownfish.sources import truth_of
-from clownfish.zoo import locate
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """What answers, with what goes with it."""
-
-    local: str
-    remote: str
-    siminet: Plugin
-    discard: str
-    """The early-discard model; "" where the pair has none."""
-    fusion: FusionSection
-    capture: Capture = field(default_factory=Capture)
-
-
-def models_of(pair: str) -> Models:
-    """Of a pair, by name. Raises ConfigError."""
-    tree = read_pair(pair)
-    weights = tree["local"].get("similarity", {}).get("weights")
-    return Models(
-        tree["local"]["model"],
-        tree["worker"]["model"],
-        Plugin("siminet", {"weights": weights} if weights else {}),
-        f"{pair}/discard"
-        if not pair.endswith(".toml") and locate(f"{pair}/discard").with_suffix(".json").is_file()
-        else "",
-        FusionSection(**tree.get("fusion", {})),
-        Capture(**tree.get("capture", {})),
-    )
 
 
 @dataclass
@@ -60,13 +28,12 @@ class Context:
     """One data set, one pair. Figures ask it for what they need; nothing is computed twice."""
 
     data: DataSet
-    models: Models
+    models: PairSettings
     dumps: Path
     """Folder of recorded answers."""
     work: Path
     """Folder for what is derived on the way, a weaker local model."""
     processes: int = 1
-    device: Device = "auto"
     local2: str = ""
     """Another local model (Figure 9), in place of the derived one."""
     say: Say = lambda text: None
@@ -79,28 +46,20 @@ class Context:
         """Recorded, or read from their dumps. Raises DatasetError for a stream without ground truth."""
         if not self.data.sources:
             raise DatasetError(f"{self.data.name}: no streams to measure on")
+        for source, truth in self.data.sources.items():  # shows before the models' minutes on the others
+            self.recorder.check(source, truth)
         found = []
-        for source in self.data.sources:
-            truth = truth_of(source)
+        for source, truth in self.data.sources.items():
             if truth is None:
                 raise DatasetError(f"{source} has no ground truth: put a .csv beside it")
-            dump = self.recorder.dump(source, told(self.say, f"{source}: both models"))
+            dump = self.recorder.dump(source, told(self.say, f"{source}: both models"), truth)
             found.append(Stream(source, dump, truth))
         return found
 
     @cached_property
     def recorder(self) -> Recorder:
         """Of this pair. Raises ModelError where the two do not fit."""
-        made = self.models
-        settings = RecordSettings(
-            made.local,
-            made.remote,
-            width=made.capture.width,
-            height=made.capture.height,
-            device=self.device,
-            discard=made.discard,
-        )
-        return Recorder(settings, self.dumps)
+        return Recorder(self.models.record, self.dumps)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -141,26 +100,25 @@ class Context:
         """The same performances from a view that training has not seen. Raises Unavailable."""
         if not self.data.cross_view:
             raise Unavailable(f"{self.data.name} has one view of each scene: there is no cross-view test to be had")
-        data = replace(self.data, name=f"{self.data.name}, left", sources=self.data.cross_view, cross_view=())
-        return self._like(data, self.models)
+        return self._like(self.data.from_the_side(), self.models)
 
     @cached_property
     def second_local(self) -> Context:
         """The same streams and remote model with another local model. Raises Unavailable, ModelError."""
         local = self.local2
         if not local:
-            if self.data.weaker is None:
+            if not self.data.weaker:
                 raise Unavailable(f"{self.data.name} has no second local model: name one with --local2")
-            local = weaker(self.models.local, self.data.weaker, self.work)
-        other = self._like(self.data, replace(self.models, local=local))
+            local = weaker(self.models.record.local, self.data.weaker, self.work)
+        other = self._like(self.data, replace(self.models, record=replace(self.models.record, local=local)))
         other.streams = [
             Stream(each.source, record_beside(other.recorder, each.source, each.dump, self.say), each.truth)
             for each in self.streams
         ]
         return other
 
-    def _like(self, data: DataSet, models: Models) -> Context:
-        return Context(data, models, self.dumps, self.work, self.processes, self.device, say=self.say)
+    def _like(self, data: DataSet, models: PairSettings) -> Context:
+        return Context(data, models, self.dumps, self.work, self.processes, say=self.say)
 
 
 def all_cores() -> int:

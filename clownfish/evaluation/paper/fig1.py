@@ -51,11 +51,11 @@ class Row:
 def compute(context: Context) -> list[Row]:
     """Both models, each on windows of the first stream."""
     found = alone(context.streams)
-    device: Literal["cpu", "cuda"] = "cuda" if context.device == "cuda" else "cpu"
+    device: Literal["cpu", "cuda"] = "cuda" if context.models.record.device == "cuda" else "cpu"
     rows = []
     for role, model, matrices in (
-        (OPTIMISED, context.models.local, found[style.EDGE]),
-        (COMPLETE, context.models.remote, found[style.CLOUD]),
+        (OPTIMISED, context.models.record.local, found[style.EDGE]),
+        (COMPLETE, context.models.record.remote, found[style.CLOUD]),
     ):
         options = EngineBenchOptions(model, context.streams[0].source, windows=WINDOWS, device=device)
         rows += _rows(role, bench_engines(options, context.say), shared(matrices).value)

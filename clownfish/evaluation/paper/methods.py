@@ -33,6 +33,7 @@ _KINDS: Mapping[str, Plugin] = {
 }
 
 
-def similarity(method: str, siminet: Plugin) -> Plugin:
-    """The plug-in of that method; `siminet` is the data set's own. Raises KeyError."""
-    return siminet if method == SIMINET else _KINDS[method]
+def similarity(method: str, siminet: str) -> Plugin:
+    """The plug-in of that method; `siminet` names the weights of the pair's, "" for the default's. Raises KeyError."""
+    plugin = _KINDS[method]
+    return Plugin(plugin.kind, {"weights": siminet}) if method == SIMINET and siminet else plugin
