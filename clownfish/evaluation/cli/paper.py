@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Out = Annotated[Path | None, typer.Option(help="Folder for what is made. Default: runs/paper/DATA.")]
 Local2 = Annotated[str, typer.Option(help="Another local model, for Figure 9. Default: the pair's, given less to see.")]
+Engines = Annotated[str, typer.Option(help="Of Figure 1: names, with commas.")]
 Processes = Annotated[int, typer.Option(min=0, help="That replay at once; 0: one a core.")]
 
 
@@ -26,13 +27,14 @@ def figure(
     out: Out = None,
     pair: Pair = "",
     local2: Local2 = "",
+    engines: Engines = "all",
     dumps: DumpFolder = Path("runs/dumps"),
     processes: Processes = 0,
     device: DeviceName = "auto",
 ) -> None:
     """One figure of the paper as picture and numbers (PNG, CSV)."""
     name = f"fig{number}" if number.isdigit() else number
-    _one("figure", name, data, root, out, pair, local2, dumps, processes, device)
+    _one("figure", name, data, root, out, pair, local2, engines, dumps, processes, device)
 
 
 def table(
@@ -46,7 +48,7 @@ def table(
     device: DeviceName = "auto",
 ) -> None:
     """One table of the paper, printed, and as picture and numbers (PNG, CSV)."""
-    _one("table", f"table{number}", data, root, out, pair, "", dumps, processes, device)
+    _one("table", f"table{number}", data, root, out, pair, "", "all", dumps, processes, device)
 
 
 def paper(
@@ -55,6 +57,7 @@ def paper(
     out: Out = None,
     pair: Pair = "",
     local2: Local2 = "",
+    engines: Engines = "all",
     dumps: DumpFolder = Path("runs/dumps"),
     processes: Processes = 0,
     device: DeviceName = "auto",
@@ -69,7 +72,7 @@ def paper(
 
     folder = out or Path("runs/paper") / data
     command = "clownfish " + " ".join(map(shlex.quote, sys.argv[1:]))
-    with _context(data, root, folder, pair, local2, dumps, processes, device) as context:
+    with _context(data, root, folder, pair, local2, engines, dumps, processes, device) as context:
         written = make_paper(context, folder, command)
     Console().print(f"{written}", highlight=False, soft_wrap=True)
 
@@ -82,6 +85,7 @@ def _one(
     out: Path | None,
     pair: str,
     local2: str,
+    engines: str,
     dumps: Path,
     processes: int,
     device: str,
@@ -98,7 +102,7 @@ def _one(
         said = sorted((each.removeprefix("fig").removeprefix("table") for each in known), key=lambda n: (len(n), n))
         raise ConfigError(f"{kind} {name.removeprefix('fig').removeprefix('table')!r}: there are {', '.join(said)}")
     folder = out or Path("runs/paper") / data
-    with _context(data, root, folder, pair, local2, dumps, processes, device) as context:
+    with _context(data, root, folder, pair, local2, engines, dumps, processes, device) as context:
         made = make(context, name, folder)
     console = Console()
     if made.table is not None:
@@ -118,6 +122,7 @@ def _context(
     out: Path,
     pair: str,
     local2: str,
+    engines: str,
     dumps: Path,
     processes: int,
     device: str,
@@ -138,6 +143,7 @@ def _context(
             dumps,
             out / "models",
             processes or all_cores(),
-            local2,
             status.update,
+            local2,
+            () if engines == "all" else tuple(engines.split(",")),
         )

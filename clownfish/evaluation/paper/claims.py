@@ -9,7 +9,7 @@ from typing import Literal
 
 from clownfish.evaluation.paper.sweep import Score
 
-Answer = Literal["yes", "no"]
+Answer = Literal["yes", "no", "open"]
 
 NEAR = 0.02
 """What the paper calls comparable: two points of accuracy."""
@@ -23,7 +23,8 @@ class Verdict:
 
     claim: str
     """In our words, with its section."""
-    holds: bool
+    holds: bool | None
+    """None: not decided here, for what `found` says."""
     sure: bool
     """Whether the 95 % interval lies wholly on one side of the bound."""
     found: str
@@ -34,8 +35,12 @@ class Verdict:
     @property
     def answer(self) -> str:
         """For a page: yes, no, or either with a doubt."""
-        word: Answer = "yes" if self.holds else "no"
-        return word if self.sure else f"{word}, but the interval crosses the bound"
+        return self.word if self.sure else f"{self.word}, but the interval crosses the bound"
+
+    @property
+    def word(self) -> Answer:
+        """Without the doubt."""
+        return "open" if self.holds is None else "yes" if self.holds else "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,17 @@ def at_all(claim: str, gains: Sequence[At], bound: float) -> Verdict:
     kept = sum(each.score.value >= bound for each in gains)
     found = f"Worst {points(worst.score)}, at {worst.where}; within the bound at {kept} of {len(gains)} settings."
     return Verdict(claim, holds, sure, found)
+
+
+def at_one(claim: str, gain: Score, where: str, bound: float) -> Verdict:
+    """The claim that one gain reaches `bound`."""
+    holds, sure = above(bound, gain)
+    return Verdict(claim, holds, sure, f"{points(gain)} {where}.")
+
+
+def undecided(claim: str, why: str) -> Verdict:
+    """This data set cannot say."""
+    return Verdict(claim, None, True, why)
 
 
 def on_average(claim: str, gain: Score, gains: Sequence[At], bound: float) -> Verdict:

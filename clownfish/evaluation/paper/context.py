@@ -34,9 +34,11 @@ class Context:
     work: Path
     """Folder for what is derived on the way, a weaker local model."""
     processes: int = 1
+    say: Say = lambda text: None
     local2: str = ""
     """Another local model (Figure 9), in place of the derived one."""
-    say: Say = lambda text: None
+    engines: tuple[str, ...] = ()
+    """Of Figure 1; empty: all."""
     _rho: dict[str, Sequence[Floats]] = field(default_factory=dict)
     _outcomes: dict[Setting, list[Outcome]] = field(default_factory=dict)
     _rows: dict[str, list[Any]] = field(default_factory=dict)
@@ -118,7 +120,7 @@ class Context:
         return other
 
     def _like(self, data: DataSet, models: PairSettings) -> Context:
-        return Context(data, models, self.dumps, self.work, self.processes, say=self.say)
+        return Context(data, models, self.dumps, self.work, self.processes, self.say)
 
 
 def all_cores() -> int:

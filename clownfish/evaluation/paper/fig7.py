@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,9 +46,9 @@ class Row:
     """Of cloud-only's bytes."""
 
 
-def settings(intervals: Sequence[int] = INTERVALS, lags: Sequence[int] = LAGS) -> list[Setting]:
+def settings(compared: Sequence[str] = methods.FUSED) -> list[Setting]:
     """All of the figure: the product of methods, intervals and lags."""
-    return [Setting.of(method, n_w, lag) for method in methods.FUSED for lag in lags for n_w in intervals]
+    return [Setting.of(method, n_w, lag) for method in compared for lag in LAGS for n_w in INTERVALS]
 
 
 def alone(streams: Sequence[Stream]) -> dict[str, list[Ints]]:
@@ -79,9 +79,9 @@ def final(outcomes: Sequence[Outcome]) -> list[Ints]:
     return [each.final_confusion for each in outcomes]
 
 
-def compute(context: Context) -> list[Row]:
+def compute(context: Context, compared: Sequence[str] = methods.FUSED) -> list[Row]:
     """Baselines first, then methods, lags and intervals in order."""
-    outcomes = context.outcomes(settings())
+    outcomes = context.outcomes(settings(compared))
     streams = context.streams
     windows = sum(stream.dump.windows for stream in streams)
     cloud_bytes = sum(int(stream.dump.frame_bytes.sum()) for stream in streams)
@@ -97,10 +97,8 @@ def compute(context: Context) -> list[Row]:
         saved = 1 - sum(outcome.wire_bytes for outcome in each) / cloud_bytes
         n_w = int(dict(setting.options)["n_w"])
         rows.append(
-            _row(
-                setting.method, n_w, setting.lag, shared(live(each)), shared(final(each)).value, gap, sent, saved
-            )
-        )  # fmt: skip
+            _row(setting.method, n_w, setting.lag, shared(live(each)), shared(final(each)).value, gap, sent, saved)
+        )
     return rows
 
 
@@ -116,15 +114,19 @@ def draw(rows: Sequence[Row]) -> Figure:
     """Live accuracy at each lag; final accuracy; bytes saved."""
     figure = style.new_figure(6.4)
     panels = figure.subplots(2, 3, sharex=True).flatten()
-    lags = sorted({row.lag for row in rows if row.lag is not None})
-    for axes, lag in zip(panels, lags, strict=False):
-        _accuracy(axes, rows, lag, f"live, lag {lag}")
-    _final(panels[4], rows, lags[-1])
-    _saved(panels[5], rows, lags[0])
-    low = min(axes.get_ylim()[0] for axes in panels[:5])
-    high = max(axes.get_ylim()[1] for axes in panels[:5])
+    *live_panels, final_panel, saved_panel = panels
+    for axes, lag in zip(live_panels, LAGS, strict=True):
+        _accuracy(axes, rows, lag, lambda row: row.live, f"live, lag {lag}")
+        points = _of(rows, methods.SIMINET, lag)
+        low, high = [100 * row.live_low for row in points], [100 * row.live_high for row in points]
+        style.band(axes, methods.SIMINET, [float(row.n_w or 0) for row in points], low, high)
+    _accuracy(final_panel, rows, LAGS[-1], lambda row: row.final, f"final, lag {LAGS[-1]}")
+    _lines(saved_panel, rows, LAGS[0], lambda row: row.saved)
+    style.tidy(saved_panel, "bytes saved, at any lag", y="less than cloud-only, %")
+    saved_panel.set_ylim(-3, 103)
+    limits = [axes.get_ylim() for axes in panels[:5]]
     for axes in panels[:5]:
-        axes.set_ylim(low, high)
+        axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
     for axes in panels:
         style.whole(axes)
     for axes in panels[3:]:
@@ -133,57 +135,38 @@ def draw(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _baselines(axes: Axes, rows: Sequence[Row]) -> None:
-    for row in rows:
-        if row.n_w is None:
-            style.level(axes, row.method, 100 * row.live)
-
-
 def _of(rows: Sequence[Row], method: str, lag: int) -> list[Row]:
     return [row for row in rows if row.method == method and row.lag == lag and row.n_w is not None]
 
 
-def _accuracy(axes: Axes, rows: Sequence[Row], lag: int, title: str) -> None:
-    _baselines(axes, rows)
-    for method in methods.FUSED:
-        points = _of(rows, method, lag)
-        x = [float(row.n_w or 0) for row in points]
-        style.line(axes, method, x, [100 * row.live for row in points])
-        if method == methods.SIMINET:
-            style.band(axes, method, x, [100 * row.live_low for row in points], [100 * row.live_high for row in points])
+def _accuracy(axes: Axes, rows: Sequence[Row], lag: int, value: Callable[[Row], float], title: str) -> None:
+    for row in rows:
+        if row.n_w is None:
+            style.level(axes, row.method, 100 * row.live)
+    _lines(axes, rows, lag, value)
     style.tidy(axes, title, y="frame accuracy, %")
 
 
-def _final(axes: Axes, rows: Sequence[Row], lag: int) -> None:
-    _baselines(axes, rows)
+def _lines(axes: Axes, rows: Sequence[Row], lag: int, value: Callable[[Row], float]) -> None:
     for method in methods.FUSED:
         points = _of(rows, method, lag)
-        style.line(axes, method, [float(row.n_w or 0) for row in points], [100 * row.final for row in points])
-    style.tidy(axes, f"final, lag {lag}", y="frame accuracy, %")
-
-
-def _saved(axes: Axes, rows: Sequence[Row], lag: int) -> None:
-    for method in methods.FUSED:
-        points = _of(rows, method, lag)
-        style.line(axes, method, [float(row.n_w or 0) for row in points], [100 * row.saved for row in points])
-    style.tidy(axes, "bytes saved, at any lag", y="less than cloud-only, %")
-    axes.set_ylim(-3, 103)
+        if points:
+            style.line(axes, method, [float(row.n_w or 0) for row in points], [100 * value(row) for row in points])
 
 
 def table(rows: Sequence[Row]) -> Table:
     """The paper's setting, n_w = 6, beside the baselines."""
-    lags = sorted({row.lag for row in rows if row.lag is not None})
     lines = []
     for row in rows:
         if row.n_w is None:
-            lines.append([row.method, *[percent(row.live)] * len(lags), percent(row.final), percent(row.sent)])
+            lines.append([row.method, *[percent(row.live)] * len(LAGS), percent(row.final), percent(row.sent)])
     for method in methods.FUSED:
         points = {row.lag: row for row in rows if row.method == method and row.n_w == 6}
         if points:
-            first = points[lags[0]]
-            cells = [percent(points[lag].live) for lag in lags]
+            first = points[LAGS[0]]
+            cells = [percent(points[lag].live) for lag in LAGS]
             lines.append([method, *cells, percent(first.final), percent(first.sent)])
-    columns = ["n_w = 6, frames right, %", *(f"live, lag {lag}" for lag in lags), "final", "windows sent"]
+    columns = ["n_w = 6, frames right, %", *(f"live, lag {lag}" for lag in LAGS), "final", "windows sent"]
     return Table(columns, lines)
 
 

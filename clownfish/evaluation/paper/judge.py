@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from clownfish.evaluation.metrics import Ints
-from clownfish.evaluation.paper import fig7, methods, reasons, style
-from clownfish.evaluation.paper.claims import LITTLE, NEAR, At, Verdict, at_all, on_average
+from clownfish.evaluation.paper import early_discard, fig7, methods, reasons, style
+from clownfish.evaluation.paper.base import Unavailable
+from clownfish.evaluation.paper.claims import LITTLE, NEAR, At, Verdict, at_all, at_one, on_average, undecided
 from clownfish.evaluation.paper.context import Context
 from clownfish.evaluation.paper.fig7 import INTERVALS, LAGS, final, live
 from clownfish.evaluation.paper.sweep import Outcome, Setting, ahead
@@ -68,6 +69,16 @@ def little_loss(context: Context) -> Verdict:
     return _with_reason(at_all(claim, _gains(pairs, live), -LITTLE), lambda: reasons.noticed(context))
 
 
+def above_discard(context: Context) -> Verdict:
+    claim = "Clownfish is above early discard in accuracy (§VI-G)"
+    where = f"at n_w = {early_discard.N_W}, both at lag {early_discard.LAG}"
+    try:
+        gain = early_discard.clownfish_ahead(context)
+    except Unavailable as error:
+        return undecided(claim, str(error))
+    return _with_reason(at_one(claim, gain, where, 0.0), lambda: reasons.what_discard_sends(context))
+
+
 CLAIMS: tuple[Callable[[Context], Verdict], ...] = (
     near_cloud,
     near_cloud_in_the_end,
@@ -76,6 +87,7 @@ CLAIMS: tuple[Callable[[Context], Verdict], ...] = (
     above_strong_fix_ma,
     near_opt_sim,
     little_loss,
+    above_discard,
 )
 """To add one: a function above, and its name here."""
 
@@ -117,6 +129,6 @@ def _where(n_w: int, lag: int) -> str:
 
 def _with_reason(verdict: Verdict, reason: Callable[[], str]) -> Verdict:
     """The verdict; where it is no, with the reason, which is looked for then alone."""
-    if verdict.holds:
+    if verdict.holds is not False:
         return verdict
     return Verdict(verdict.claim, verdict.holds, verdict.sure, verdict.found, reason())

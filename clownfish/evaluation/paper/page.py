@@ -38,7 +38,7 @@ th { color: var(--soft); font-weight: 600; }
 .why { font-size: .95rem; }
 .badge { display: inline-block; min-width: 2.6rem; text-align: center; padding: 0 .5rem; border-radius: 1rem;
   border: 1.5px solid; font-weight: 700; font-size: .85rem; }
-.yes { color: var(--yes); } .no { color: var(--no); }
+.yes { color: var(--yes); } .no { color: var(--no); } .open { color: var(--soft); }
 .absent { border-left: 4px solid var(--line); padding-left: .8rem; color: var(--soft); }
 code { font-size: .9em; overflow-wrap: anywhere; }
 """

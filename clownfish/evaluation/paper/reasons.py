@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clownfish.evaluation.paper import contexts, fig2, methods, style
+from clownfish.evaluation.paper import contexts, early_discard, fig2, methods, style
 from clownfish.evaluation.paper.context import Context
 from clownfish.evaluation.paper.fig7 import alone, live, percent
 from clownfish.evaluation.paper.sweep import Setting, ahead, shared
@@ -83,6 +83,18 @@ def apart(context: Context, methods_named: tuple[str, ...]) -> str:
         if fig2.WITHIN in mean and fig2.ACROSS in mean:
             clauses.append(f"{method} {mean[fig2.WITHIN]:.2f} and {mean[fig2.ACROSS]:.2f}")
     return f"Mean ρ of neighbours within a context and across a transition: {'; '.join(clauses)}."
+
+
+def what_discard_sends(context: Context) -> str:
+    """What early discard pays for its accuracy."""
+    rows = context.rows("discard")
+    theirs = next(row for row in rows if row.method == early_discard.CHOSEN)
+    ours = next(row for row in rows if row.method == methods.SIMINET and row.setting == early_discard.N_W)
+    return (
+        f"Early discard sends {percent(theirs.sent)} % of the windows and saves {percent(theirs.saved)} % of the "
+        "bytes, "
+        f"Clownfish {percent(ours.sent)} % and {percent(ours.saved)} %."
+    )
 
 
 def known_contexts(context: Context, n_w: int = 6, lag: int = 1) -> str:

@@ -79,7 +79,7 @@ def claims(context: Context) -> Section:
     rows = []
     for verdict in verdicts(context):
         reason = f'<p class="why"><b>Why:</b> {escape(verdict.reason)}</p>' if verdict.reason else ""
-        kind = "yes" if verdict.holds else "no"
+        kind = verdict.word
         rows.append(
             f'<li class="claim"><p><span class="badge {kind}">{kind}</span> {escape(verdict.claim)}</p>'
             f"<p>{escape(verdict.found)}{'' if verdict.sure else ' The interval crosses the bound.'}</p>{reason}</li>"
@@ -142,6 +142,7 @@ SECTIONS: tuple[Callable[[Context], Section], ...] = (
     _figures("Similarity", "fig2", "fig8"),
     _figures("Models and engines", "fig1"),
     _figures("A fixed moving average", "table3"),
+    _figures("Early discard", "discard"),
     _figures("Another local model", "fig9"),
     _figures("Another camera", "fig10"),
     setup,
