@@ -72,7 +72,7 @@ def paper(
 
     folder = out or Path("runs/paper") / data
     command = "clownfish " + " ".join(map(shlex.quote, sys.argv[1:]))
-    with _context(data, root, folder, pair, local2, engines, dumps, processes, device) as context:
+    with _context(data, root, pair, local2, engines, dumps, processes, device) as context:
         written = make_paper(context, folder, command)
     Console().print(f"{written}", highlight=False, soft_wrap=True)
 
@@ -102,7 +102,7 @@ def _one(
         said = sorted((each.removeprefix("fig").removeprefix("table") for each in known), key=lambda n: (len(n), n))
         raise ConfigError(f"{kind} {name.removeprefix('fig').removeprefix('table')!r}: there are {', '.join(said)}")
     folder = out or Path("runs/paper") / data
-    with _context(data, root, folder, pair, local2, engines, dumps, processes, device) as context:
+    with _context(data, root, pair, local2, engines, dumps, processes, device) as context:
         made = make(context, name, folder)
     console = Console()
     if made.table is not None:
@@ -119,7 +119,6 @@ def _one(
 def _context(
     data: str,
     root: Path | None,
-    out: Path,
     pair: str,
     local2: str,
     engines: str,
@@ -141,7 +140,7 @@ def _context(
             chosen,
             pair_settings(chosen.pair, device=one_of("--device", device, DEVICES)),
             dumps,
-            out / "models",
+            dumps / "models",
             processes or all_cores(),
             status.update,
             local2,

@@ -3,7 +3,7 @@ for them; beside it Clownfish, over what either sends."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from clownfish.evaluation.paper.base import Exhibit, Table, Unavailable
 from clownfish.evaluation.paper.context import Context
 from clownfish.evaluation.paper.fig7 import final, live, percent
 from clownfish.evaluation.paper.sweep import Score, Setting, ahead, shared
-from clownfish.models.description import read_description
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,12 +61,8 @@ class Baseline:
 
 def baseline(context: Context, threshold: float, lag: int = LAG) -> Baseline:
     """Raises Unavailable where the pair has no early-discard model."""
-    early = context.models.discard
-    if early is None or not context.streams[0].dump.discards:
-        raise Unavailable(f"{context.data.pair} has no early-discard model: its file names none")
-    number = {name: n for n, name in enumerate(context.classes)}
-    positive = np.array([number[name] for name in early.sends(context.classes)], np.int64)
-    background = number[early.background] if early.background else None
+    how = _how(context)
+    positive, background = how.positive(context.classes), how.background(context.classes)
     found = Baseline([], [], 0, 0, [])
     sent = wire = 0
     for stream in context.streams:
@@ -81,26 +76,22 @@ def baseline(context: Context, threshold: float, lag: int = LAG) -> Baseline:
     return Baseline(found.live, found.final, sent, wire, found.recalled)
 
 
-def own_threshold(context: Context) -> float:
-    """That of the model's description, chosen on its validation streams. Raises Unavailable."""
-    if context.models.discard is None:
-        raise Unavailable(f"{context.data.pair} has no early-discard model: its file names none")
-    threshold = read_description(context.models.discard.model).threshold
-    if threshold is None:
-        raise Unavailable(f"{context.models.discard.model} names no threshold")
-    return threshold
+def _how(context: Context) -> discard.Discarding:
+    if context.models.discard is None or not context.streams[0].dump.discards:
+        raise Unavailable(f"{context.data.pair} has no early-discard model: its file names none under [discard]")
+    return context.models.discard
 
 
 def clownfish_ahead(context: Context) -> Score:
     """Live accuracy of Clownfish (SimiNet, n_w = 6) less that of early discard at its own threshold, both at lag 1."""
     setting = Setting.of(methods.SIMINET, N_W, LAG)
     ours = live(context.outcomes([setting])[setting])
-    return ahead([ours], [baseline(context, own_threshold(context)).live])
+    return ahead([ours], [baseline(context, _how(context).threshold).live])
 
 
 def compute(context: Context) -> list[Row]:
     """Models alone, early discard at each threshold, Clownfish at each interval."""
-    own = own_threshold(context)
+    own = _how(context).threshold
     streams = context.streams
     windows = sum(stream.dump.windows for stream in streams)
     cloud_bytes = sum(int(stream.dump.frame_bytes.sum()) for stream in streams)
@@ -141,10 +132,11 @@ def draw(rows: Sequence[Row]) -> Figure:
     """Live accuracy over what is sent: windows left, bytes right."""
     figure = style.new_figure(3.8)
     panels = figure.subplots(1, 2, sharey=True)
-    for axes, share_of, label in (
-        (panels[0], lambda row: 100 * row.sent, "windows sent, %"),
-        (panels[1], lambda row: 100 * (1 - row.saved), "bytes sent, % of cloud-only"),
-    ):
+    shares: tuple[tuple[Callable[[Row], float], str], ...] = (
+        (lambda row: 100 * row.sent, "windows sent, %"),
+        (lambda row: 100 * (1 - row.saved), "bytes sent, % of cloud-only"),
+    )
+    for axes, (share_of, label) in zip(panels, shares, strict=True):
         for name in (style.EDGE, style.CLOUD):
             style.level(axes, name, next(100 * row.live for row in rows if row.method == name))
         thresholds = [row for row in rows if row.method in (CHOSEN, OTHER)]
@@ -193,7 +185,8 @@ FIGURE = Exhibit(
     "Live accuracy over what is sent, at lag 1: early discard as its threshold moves, Clownfish (SimiNet) as n_w goes "
     "from 1 to 10. The cross is early discard at the threshold of its own description, chosen on its validation "
     "streams for a recall of 95 %. What early discard does not send counts as background where the pair has such a "
-    "class; where it has none, the last answer stands.",
+    "class; where it has none (ucf9), the last answer stands, and what is not worth sending is mostly answered "
+    "wrongly.",
     Row,
     compute,
     draw,
