@@ -15,8 +15,10 @@ from typing import Any
 from clownfish.config import validate
 from clownfish.datasets import open_dataset
 from clownfish.datasets.probe import Probe
-from clownfish.errors import ConfigError, DatasetError
+from clownfish.errors import ConfigError, DatasetError, ModelError
+from clownfish.evaluation.early_discard import Discarding
 from clownfish.evaluation.recorder import Device, Precision, RecordSettings
+from clownfish.models.description import read_description
 from clownfish.pair import DEFAULT, EarlyDiscard, read_discard, read_pair
 from clownfish.settings import FusionSection, Plugin
 from clownfish.sources import truth_of
@@ -105,7 +107,7 @@ class PairSettings:
     siminet: str = ""
     """Weights of its SimiNet; "" where it has none."""
     policy: Plugin = field(default_factory=lambda: Plugin("context_aware"))
-    discard: EarlyDiscard | None = None
+    discard: Discarding | None = None
 
 
 def pair_settings(
@@ -121,7 +123,7 @@ def pair_settings(
     """The settings of a pair, its models replaced by those that are named.
 
     Its early-discard model is left out where another local or remote model is named, whose classes may be others; it
-    counts again where `discard` names one. Raises ConfigError.
+    counts again where `discard` names one. Raises ConfigError or ModelError.
     """
     tree = read_pair(pair)
     sections: dict[str, Any] = {name: tree[name] for name in ("capture", "filter", "fusion") if name in tree}
@@ -145,5 +147,12 @@ def pair_settings(
         read.fusion,
         tree["local"].get("similarity", {}).get("weights", ""),
         read.filter.policy,
-        early,
+        None if early is None else Discarding(early, _threshold(early.model)),
     )
+
+
+def _threshold(model: str) -> float:
+    threshold = read_description(model).threshold
+    if threshold is None:
+        raise ModelError(f"{model} has no threshold: an early-discard model is trained with `clownfish train discard`")
+    return threshold

@@ -6,6 +6,7 @@ import typer
 
 from clownfish.evaluation.cli.dump import dump
 from clownfish.evaluation.cli.join import join
+from clownfish.evaluation.cli.paper import figure, paper, table
 from clownfish.evaluation.cli.replay import replay
 from clownfish.evaluation.cli.streams import streams
 
@@ -19,3 +20,6 @@ eval_app.command()(streams)
 eval_app.command()(join)
 eval_app.command()(dump)
 eval_app.command()(replay)
+eval_app.command()(figure)
+eval_app.command()(table)
+eval_app.command()(paper)

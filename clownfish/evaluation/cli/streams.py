@@ -69,7 +69,7 @@ def streams(
     from clownfish.evaluation.compare import Settings, compare
     from clownfish.evaluation.confusions import calibration_errors, confusion_table
     from clownfish.evaluation.recorder import Recorder
-    from clownfish.evaluation.report import comparison_numbers, comparison_tables, settings_line
+    from clownfish.evaluation.report import comparison_numbers, comparison_tables, discard_line, settings_line
     from clownfish.models.description import check_siminet, read_description, read_siminet_description
     from clownfish.settings import Plugin
 
@@ -84,6 +84,7 @@ def streams(
         fusion=pair_said.fusion if theta is None else dataclasses.replace(pair_said.fusion, theta=theta),
         lag=None if lag == -1 else lag,
         fix_ma_alpha=alpha,
+        discard=pair_said.discard,
     )
     if settings.similarity.kind == "siminet":
         weights = settings.similarity.options.get("weights", "zoo:ucf9/siminet")
@@ -101,6 +102,9 @@ def streams(
     console.print(settings_line(settings), highlight=False, soft_wrap=True)
     for table in comparison_tables(found):
         console.print("", table)
+    worth = discard_line(found)
+    if worth is not None:
+        console.print("", worth, sep="\n", highlight=False)
     errors = calibration_errors(dumped)
     if errors is not None:
         console.print(f"\nexpected calibration error: edge {100 * errors[0]:.1f} %, cloud {100 * errors[1]:.1f} %")

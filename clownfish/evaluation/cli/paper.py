@@ -1,0 +1,148 @@
+"""`clownfish eval figure`, `table` and `paper`: the paper's evaluation; thin, the work is in `evaluation.paper`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clownfish.evaluation.cli.options import Data, DeviceName, DumpFolder, Pair, Root, one_of
+
+if TYPE_CHECKING:
+    from clownfish.evaluation.paper.context import Context
+
+Out = Annotated[Path | None, typer.Option(help="Folder for what is made. Default: runs/paper/DATA.")]
+Local2 = Annotated[str, typer.Option(help="Another local model, for Figure 9. Default: the pair's, given less to see.")]
+Engines = Annotated[str, typer.Option(help="Of Figure 1: names, with commas.")]
+Processes = Annotated[int, typer.Option(min=0, help="That replay at once; 0: one a core.")]
+
+
+def figure(
+    number: Annotated[str, typer.Argument(help="1, 2, 7, 8, 9, 10; or discard, contexts, moments.")],
+    data: Data = "puppets",
+    root: Root = None,
+    out: Out = None,
+    pair: Pair = "",
+    local2: Local2 = "",
+    engines: Engines = "all",
+    dumps: DumpFolder = Path("runs/dumps"),
+    processes: Processes = 0,
+    device: DeviceName = "auto",
+) -> None:
+    """One figure of the paper as picture and numbers (PNG, CSV)."""
+    name = f"fig{number}" if number.isdigit() else number
+    _one("figure", name, data, root, out, pair, local2, engines, dumps, processes, device)
+
+
+def table(
+    number: Annotated[str, typer.Argument(help="3.")],
+    data: Data = "puppets",
+    root: Root = None,
+    out: Out = None,
+    pair: Pair = "",
+    dumps: DumpFolder = Path("runs/dumps"),
+    processes: Processes = 0,
+    device: DeviceName = "auto",
+) -> None:
+    """One table of the paper, printed, and as picture and numbers (PNG, CSV)."""
+    _one("table", f"table{number}", data, root, out, pair, "", "all", dumps, processes, device)
+
+
+def paper(
+    data: Data = "puppets",
+    root: Root = None,
+    out: Out = None,
+    pair: Pair = "",
+    local2: Local2 = "",
+    engines: Engines = "all",
+    dumps: DumpFolder = Path("runs/dumps"),
+    processes: Processes = 0,
+    device: DeviceName = "auto",
+) -> None:
+    """The paper's whole evaluation as one page: every figure and table, and which of its claims hold here."""
+    import shlex
+    import sys
+
+    from rich.console import Console
+
+    from clownfish.evaluation.paper.report import paper as make_paper
+
+    folder = out or Path("runs/paper") / data
+    command = "clownfish " + " ".join(map(shlex.quote, sys.argv[1:]))
+    with _context(data, root, pair, local2, engines, dumps, processes, device) as context:
+        written = make_paper(context, folder, command)
+    Console().print(f"{written}", highlight=False, soft_wrap=True)
+
+
+def _one(
+    kind: str,
+    name: str,
+    data: str,
+    root: Path | None,
+    out: Path | None,
+    pair: str,
+    local2: str,
+    engines: str,
+    dumps: Path,
+    processes: int,
+    device: str,
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from clownfish.errors import ConfigError
+    from clownfish.evaluation.paper import EXHIBITS
+    from clownfish.evaluation.paper.report import make
+
+    known = [each for each in EXHIBITS.names() if each.startswith("table") == (kind == "table")]
+    if name not in known:
+        said = sorted((each.removeprefix("fig").removeprefix("table") for each in known), key=lambda n: (len(n), n))
+        raise ConfigError(f"{kind} {name.removeprefix('fig').removeprefix('table')!r}: there are {', '.join(said)}")
+    folder = out or Path("runs/paper") / data
+    with _context(data, root, pair, local2, engines, dumps, processes, device) as context:
+        made = make(context, name, folder)
+    console = Console()
+    if made.table is not None:
+        shown = Table(show_edge=False, pad_edge=False)
+        for n, column in enumerate(made.table.columns):
+            shown.add_column(column, justify="right" if n else "left")
+        for row in made.table.rows:
+            shown.add_row(*row)
+        console.print(shown)
+    console.print(f"{made.png}, {made.csv}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _context(
+    data: str,
+    root: Path | None,
+    pair: str,
+    local2: str,
+    engines: str,
+    dumps: Path,
+    processes: int,
+    device: str,
+) -> Iterator[Context]:
+    """What the figures share; says on the terminal what is going on."""
+    from rich.console import Console
+
+    from clownfish.evaluation.paper.context import Context, all_cores
+    from clownfish.evaluation.paper.data import data_set
+    from clownfish.evaluation.recorder import DEVICES
+    from clownfish.evaluation.sets import pair_settings
+
+    chosen = data_set(data, root, pair)
+    with Console(stderr=True).status("") as status:
+        yield Context(
+            chosen,
+            pair_settings(chosen.pair, device=one_of("--device", device, DEVICES)),
+            dumps,
+            dumps / "models",
+            processes or all_cores(),
+            status.update,
+            local2,
+            () if engines == "all" else tuple(engines.split(",")),
+        )

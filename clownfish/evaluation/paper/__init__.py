@@ -1,0 +1,27 @@
+"""The paper's evaluation (§VI), figure by figure, over recorded answers: `clownfish eval figure`, `table` and `paper`.
+
+To add a figure: a file here that ends in an `Exhibit` (compute → rows, draw(rows) → picture), a line below, and it
+rides tests/test_paper.py. To show it in the report, name it in a section (`sections.py`).
+"""
+
+from typing import Any
+
+from clownfish.evaluation.paper.base import Exhibit
+from clownfish.registry import Registry
+
+EXHIBITS: Registry[Exhibit[Any]] = Registry(
+    "figure",
+    {
+        "fig1": "clownfish.evaluation.paper.fig1:FIGURE",
+        "fig2": "clownfish.evaluation.paper.fig2:FIGURE",
+        "fig7": "clownfish.evaluation.paper.fig7:FIGURE",
+        "fig8": "clownfish.evaluation.paper.fig8:FIGURE",
+        "fig9": "clownfish.evaluation.paper.fig9:FIGURE",
+        "fig10": "clownfish.evaluation.paper.fig10:FIGURE",
+        "table3": "clownfish.evaluation.paper.table3:TABLE",
+        "discard": "clownfish.evaluation.paper.early_discard:FIGURE",
+        "contexts": "clownfish.evaluation.paper.contexts:FIGURE",
+        "moments": "clownfish.evaluation.paper.moments:FIGURE",
+    },
+)
+"""`figN` and `tableN` are the paper's; the others are ours, and show reasons."""

@@ -1,0 +1,128 @@
+"""What the figures of one run share: streams, ρ, replayed settings and rows, each computed when first asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from clownfish.errors import DatasetError
+from clownfish.evaluation.compare import Settings
+from clownfish.evaluation.paper import EXHIBITS
+from clownfish.evaluation.paper.base import Unavailable
+from clownfish.evaluation.paper.data import DataSet
+from clownfish.evaluation.paper.methods import similarity
+from clownfish.evaluation.paper.second import Say, record_beside, told, weaker
+from clownfish.evaluation.paper.sweep import Bench, Outcome, Rhos, Setting, Stream, sweep
+from clownfish.evaluation.recorder import Recorder
+from clownfish.evaluation.replay import Floats, rhos
+from clownfish.evaluation.sets import PairSettings
+from clownfish.similarity.base import Similarity
+
+
+@dataclass
+class Context:
+    """One data set, one pair. Figures ask it for what they need; nothing is computed twice."""
+
+    data: DataSet
+    models: PairSettings
+    dumps: Path
+    """Folder of recorded answers."""
+    work: Path
+    """Folder for what is derived on the way, a weaker local model."""
+    processes: int = 1
+    say: Say = lambda text: None
+    local2: str = ""
+    """Another local model (Figure 9), in place of the derived one."""
+    engines: tuple[str, ...] = ()
+    """Of Figure 1; empty: all."""
+    _rho: dict[str, Sequence[Floats]] = field(default_factory=dict)
+    _outcomes: dict[Setting, list[Outcome]] = field(default_factory=dict)
+    _rows: dict[str, list[Any]] = field(default_factory=dict)
+
+    @cached_property
+    def streams(self) -> list[Stream]:
+        """Recorded, or read from their dumps. Raises DatasetError for a stream without ground truth."""
+        if not self.data.sources:
+            raise DatasetError(f"{self.data.name}: no streams to measure on")
+        for source, truth in self.data.sources.items():  # shows before the models' minutes on the others
+            self.recorder.check(source, truth)
+        found = []
+        for source, truth in self.data.sources.items():
+            if truth is None:
+                raise DatasetError(f"{source} has no ground truth: put a .csv beside it")
+            dump = self.recorder.dump(source, told(self.say, f"{source}: both models"), truth)
+            found.append(Stream(source, dump, truth))
+        return found
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """Of this pair. Raises ModelError where the two do not fit."""
+        return Recorder(self.models.record, self.dumps)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.streams[0].dump.header.classes
+
+    def similarity(self, method: str, stream: Stream) -> Similarity:
+        """The similarity of that method for that stream; the oracle looks up its truth."""
+        plugin = similarity(method, self.models.siminet)
+        return Settings(similarity=plugin).build_similarity(stream.dump, stream.truth)
+
+    def rho(self, method: str) -> Sequence[Floats]:
+        """ρ of each stream, see `replay.rhos`."""
+        if method not in self._rho:
+            self.say(f"{self.data.name}: similarity of neighbours, {method} …")
+            self._rho[method] = [rhos(stream.dump, self.similarity(method, stream)) for stream in self.streams]
+        return self._rho[method]
+
+    def outcomes(self, settings: Iterable[Setting]) -> dict[Setting, list[Outcome]]:
+        """Each setting replayed over all streams."""
+        wanted = list(dict.fromkeys(settings))
+        new = [setting for setting in wanted if setting not in self._outcomes]
+        if new:
+            rho: Rhos = {setting.method: self.rho(setting.method) for setting in new}
+            self.say(f"{self.data.name}: {len(new)} settings over {len(self.streams)} streams …")
+            self._outcomes |= sweep(Bench(self.streams, rho, self.models.fusion), new, self.processes)
+        return {setting: self._outcomes[setting] for setting in wanted}
+
+    def rows(self, name: str) -> list[Any]:
+        """The rows of a figure. Raises ConfigError for an unknown one, Unavailable where there is nothing to show."""
+        if name not in self._rows:
+            exhibit = EXHIBITS.get(name)
+            self.say(f"{self.data.name}: {exhibit.title} …")
+            self._rows[name] = exhibit.rows_as(exhibit.compute(self))
+        return self._rows[name]
+
+    @cached_property
+    def cross_view(self) -> Context:
+        """The same performances from a view that training has not seen. Raises Unavailable."""
+        if not self.data.cross_view:
+            raise Unavailable(f"{self.data.name} has one view of each scene: there is no cross-view test to be had")
+        return self._like(self.data.from_the_side(), self.models)
+
+    @cached_property
+    def second_local(self) -> Context:
+        """The same streams and remote model with another local model. Raises Unavailable, ModelError."""
+        local = self.local2
+        if not local:
+            if not self.data.weaker:
+                raise Unavailable(f"{self.data.name} has no second local model: name one with --local2")
+            local = weaker(self.models.record.local, self.data.weaker, self.work)
+        other = self._like(self.data, replace(self.models, record=replace(self.models.record, local=local)))
+        other.streams = [
+            Stream(each.source, record_beside(other.recorder, each.source, each.dump, self.say), each.truth)
+            for each in self.streams
+        ]
+        return other
+
+    def _like(self, data: DataSet, models: PairSettings) -> Context:
+        return Context(data, models, self.dumps, self.work, self.processes, self.say)
+
+
+def all_cores() -> int:
+    """How many processes may compute at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
