@@ -40,7 +40,7 @@ class _Filter:
             if isinstance(message, End):
                 await self._end(message, "local")
             else:
-                await self._do(self._gate.rho(message.key, message.rho, time.monotonic()))
+                await self._do(self._gate.rho(message.key, message.rho, time.monotonic(), message.p))
 
     async def _do(self, decisions: list[Decision[Window]]) -> None:
         self.wake.set()

@@ -78,7 +78,7 @@ class _Local:
                 result = LocalResult(window.stream, window.epoch, window.t, p, rho, window.capture_ns, model_ns)
                 await self._fusion.deliver(result, window.live)
                 if self._filter is not None:
-                    await self._filter.deliver(Rho(window.stream, window.epoch, window.t, rho), window.live)
+                    await self._filter.deliver(Rho(window.stream, window.epoch, window.t, rho, p), window.live)
                 self._process.counters.add("windows_inferred")
 
     async def _forward_ends(self, in_work: set[StreamKey]) -> None:

@@ -90,7 +90,7 @@ def replay(
     for n, t in enumerate(dump.t.tolist()):
         key = WindowKey(stream, 0, t)
         rho_t = None if np.isnan(rho[n]) else float(rho[n])
-        decisions = gate.window(key, None, float(t), live=False) + gate.rho(key, rho_t, float(t))
+        decisions = gate.window(key, None, float(t), live=False) + gate.rho(key, rho_t, float(t), dump.p_local[n])
         if any(isinstance(decision, Send) for decision in decisions):
             sent.append(t)
             if lag == 0:
