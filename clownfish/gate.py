@@ -12,8 +12,8 @@ in vain if `local` has skipped it, which shows when a later ρ comes, or if `loc
                                    too many wait              → Release "capacity", the oldest
 
 A ρ that is ahead of its window is kept until the window, or a later one, is here: the policy sees each window before
-its ρ, and each ρ once, in order of t. With ρ_t comes p_local of the window, for policies that look at it. All that is kept is bounded: `capacity` waiting windows over all streams, as many
-early ρ in each stream, and `streams` streams.
+its ρ, and each ρ once, in order of t. With ρ_t comes p_local of the window, for policies that look at it. All that is
+kept is bounded: `capacity` waiting windows over all streams, as many early ρ in each stream, and `streams` streams.
 """
 
 from __future__ import annotations
@@ -140,9 +140,7 @@ class Gate(Generic[P]):
                 self._deadlines[key] = now + self.timeout_s
         return decisions
 
-    def rho(
-        self, key: WindowKey, rho: float | None, now: float, p_local: Vector | None = None
-    ) -> list[Decision[P]]:
+    def rho(self, key: WindowKey, rho: float | None, now: float, p_local: Vector | None = None) -> list[Decision[P]]:
         """ρ of window `key` is known, None where it is undefined: decides that window, and all before it.
 
         `p_local` is the local model's answer for it, None where nobody said.

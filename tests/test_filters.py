@@ -13,6 +13,7 @@ from clownfish.errors import ConfigError
 from clownfish.filters import FILTERS
 from clownfish.filters.always import Always
 from clownfish.filters.base import FilterPolicy, SeesLocal, Verdict
+from clownfish.filters.budget import Budget
 from clownfish.filters.context_aware import ContextAware
 from clownfish.filters.drift import SILENCE, Drift
 from clownfish.filters.never import Never
@@ -20,9 +21,7 @@ from clownfish.filters.periodic import Periodic
 from clownfish.messages import Vector
 
 
-def sent(
-    policy: FilterPolicy, rhos: dict[int, float | None], answers: dict[int, Vector] | None = None
-) -> list[int]:
+def sent(policy: FilterPolicy, rhos: dict[int, float | None], answers: dict[int, Vector] | None = None) -> list[int]:
     """Windows that the policy sends when each ρ, and p_local where `answers` has it, comes before the next window."""
     chosen = []
     for t, rho in rhos.items():
@@ -116,6 +115,10 @@ def test_always_sends_all_and_never_none() -> None:
         (Drift, {"patience": -1}),
         (Drift, {"follow": 1.5}),
         (Drift, {"n_w": 0}),
+        (Budget, {"share": 0.0}),
+        (Budget, {"share": 1.5}),
+        (Budget, {"span": 0}),
+        (Budget, {"span": 4, "reserve": 3}),
     ],
 )
 def test_impossible_options_are_refused(policy: type, options: dict[str, float]) -> None:
@@ -227,3 +230,29 @@ def test_what_drift_sends_does_not_depend_on_how_far_windows_run_ahead_of_answer
         if policy.on_local(t, None, answer):
             chosen.append(t)
     assert chosen == drifted(Drift(0.9, 0, 1, 10), known)
+
+
+@given(
+    answers=DISTRIBUTIONS,
+    share=st.floats(0.05, 1.0),
+    reserve=st.integers(4, 40),
+    patience=st.integers(0, 2),
+    follow=st.integers(0, 4),
+)
+def test_budget_sends_no_more_than_its_share_of_the_frames_and_the_first_window(
+    answers: list[Vector], share: float, reserve: int, patience: int, follow: int
+) -> None:
+    chosen = drifted(Budget(share, reserve, patience, follow), dict(enumerate(answers)))
+    frames = {frame for t in chosen for frame in range(4 * t, 4 * t + 16)}
+    assert len(frames) <= 16 + share * 4 * len(answers)
+
+
+def test_budget_asks_at_small_changes_while_it_is_rich_and_at_large_ones_when_it_is_poor() -> None:
+    slightly = np.array([0.8, 0.2])
+    assert drifted(Budget(0.5, reserve=16, patience=0, follow=0), opinions((40, WAVE), (4, slightly))) == [0, 40]
+    restless = opinions(*[(4, HALF), (4, WAVE)] * 4, (4, CLAP), (20, WAVE))
+    assert 32 in drifted(Budget(0.25, reserve=16, patience=0, follow=0), restless)
+
+
+def test_budget_spends_what_a_steady_stream_leaves_once_a_period() -> None:
+    assert drifted(Budget(0.5, n_w=10), opinions((31, WAVE))) == [0, 10, 20, 30]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from clownfish.errors import ConfigError
 from clownfish.filters.always import Always
 from clownfish.filters.base import FilterPolicy, Verdict
+from clownfish.filters.budget import Budget
 from clownfish.filters.context_aware import ContextAware
 from clownfish.filters.drift import Drift
 from clownfish.filters.never import Never
@@ -213,7 +214,7 @@ def test_however_windows_and_rhos_interleave_the_policy_sees_all_of_both_in_orde
     assert {d.key.t for d in decided if isinstance(d, Send)} == {t for t in range(24) if t % 3}
 
 
-POLICIES = st.sampled_from([ContextAware, Drift, Recorder, Always, Never])
+POLICIES = st.sampled_from([ContextAware, Drift, Budget, Recorder, Always, Never])
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(["window", "window", "rho", "rho", "tick", "end"]),

@@ -40,4 +40,4 @@ class SeesLocal(Protocol):
     """What a policy has besides, to be asked with the local model's answer."""
 
     def on_local(self, t: int, rho: float | None, p_local: Vector) -> bool:
-        """`on_rho`, with p_local of window t, (classes,). Where the answer is not known, `on_rho` is asked after all."""
+        """`on_rho`, with p_local of window t, (classes,). Where that is not known, `on_rho` is asked after all."""

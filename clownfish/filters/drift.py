@@ -10,11 +10,10 @@ answers go on moving, and the next one is sent, too, for the few frames that it 
 
 from __future__ import annotations
 
-import numpy as np
-
 from clownfish.errors import ConfigError
 from clownfish.filters.base import Verdict
 from clownfish.messages import Vector
+from clownfish.similarity.overlap import overlap
 
 SILENCE = 32
 """Windows beyond the period after which `local` counts as silent, and the period alone decides."""
@@ -24,7 +23,7 @@ class Drift:
     """Sends window t where the local answer has been unlike the anchor's for more than `patience` windows running, the
     `follow` windows after that, and one where `n_w` windows have passed since the last.
 
-    Alike are answers whose cosine is `threshold` or more. The windows that follow share three quarters of their frames
+    Alike are answers whose overlap is `threshold` or more. The windows that follow share three quarters of their frames
     with the one before, so each costs a quarter of its bytes; they catch what the first came too early for.
 
     All is decided when `local` has spoken, in order of t, so what is sent does not depend on how windows and answers
@@ -34,7 +33,7 @@ class Drift:
     def __init__(self, threshold: float = 0.8, patience: int = 1, follow: int = 0, n_w: int = 60) -> None:
         """`threshold` in (0, 1]; `patience`, `follow` ≥ 0 and `n_w` ≥ 1, in windows. Raises ConfigError."""
         if not 0.0 < threshold <= 1.0:
-            raise ConfigError(f"drift: threshold is {threshold}; expected 0 < threshold ≤ 1, a cosine")
+            raise ConfigError(f"drift: threshold is {threshold}; expected 0 < threshold ≤ 1, an overlap")
         for name, value, least in (("patience", patience, 0), ("follow", follow, 0), ("n_w", n_w, 1)):
             if not isinstance(value, int) or value < least:
                 raise ConfigError(f"drift: {name} is {value!r}; expected a whole number of windows, at least {least}")
@@ -69,7 +68,9 @@ class Drift:
             return False
         if self._anchor is None:  # the window sent was never inferred: the next one stands for it
             self._anchor = p_local
-        self._away = 0 if cosine(self._anchor, p_local) >= self.threshold else self._away + 1
+        self._away = 0 if overlap(self._anchor, p_local) >= self.threshold else self._away + 1
+        if not self._may_send(t):
+            return False
         if self._away > self.patience:
             self._following = self.follow
         elif self._following > 0:
@@ -79,10 +80,9 @@ class Drift:
         self._send(t, p_local)
         return True
 
+    def _may_send(self, t: int) -> bool:
+        """Whether window t, which comes after the last one sent, can be paid for: always, here."""
+        return True
+
     def _send(self, t: int, p_local: Vector | None) -> None:
         self._sent, self._anchor, self._away = t, p_local, 0
-
-
-def cosine(a: Vector, b: Vector) -> float:
-    """Of two distributions over the same classes: 1 where they are equal, 0 where they share no class."""
-    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
