@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from clownfish.evaluation.cli.join import join
+from clownfish.evaluation.cli.replay import replay
 from clownfish.evaluation.cli.streams import streams
 
 eval_app = typer.Typer(
@@ -13,10 +14,6 @@ eval_app = typer.Typer(
 )
 
 
-@eval_app.callback()
-def _group() -> None:
-    """Keeps each command a word of its own while there is only one."""
-
-
 eval_app.command()(streams)
 eval_app.command()(join)
+eval_app.command()(replay)
