@@ -1,4 +1,5 @@
-"""Clownfish beside its parts on one dump (§VI-B): edge-only, cloud-only, each with FixMA, fused live, fused final."""
+"""Clownfish beside its parts on one dump (§VI-B): edge-only, cloud-only, each with FixMA, fused live, fused
+final, and early discard where there is a model for it."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from clownfish.errors import ConfigError, DatasetError
 from clownfish.evaluation.dump import Dump
+from clownfish.evaluation.early_discard import Discarding, early_discard, recall
 from clownfish.evaluation.metrics import (
     accuracy,
     answers_by_frame,
@@ -28,6 +30,8 @@ from clownfish.sources.truth import Truth
 
 Ints = npt.NDArray[np.int64]
 
+DISCARD_METHODS = ("discard live", "discard final")
+"""Early discard (§VI-G), where the dumps have its model's answers and the settings say how it is used."""
 METHODS = ("edge-only", "edge + FixMA", "cloud-only", "cloud + FixMA", "fused live", "fused final")
 
 
@@ -41,6 +45,7 @@ class Settings:
     lag: int | None = 1
     """Of every remote result, in windows; 0 is on time, None never."""
     fix_ma_alpha: float = FALLBACK_ALPHA
+    discard: Discarding | None = None
 
     def __post_init__(self) -> None:
         if self.lag is not None and self.lag < 0:
@@ -87,6 +92,8 @@ class Row:
     wire_bytes: int
     cloud_bytes: int
     """What cloud-only sends: every frame once, with the same codec (DESIGN §5.13)."""
+    recall: Ints | None = None
+    """Of early discard: (windows sent of those worth sending, all of those)."""
 
     @property
     def accuracy(self) -> float | None:
@@ -107,7 +114,7 @@ class Row:
 
 
 def compare(dump: Dump, truth: Truth | None, settings: Settings) -> list[Row]:
-    """One row for each of METHODS, in that order.
+    """One row for each of METHODS, in that order; then those of DISCARD_METHODS, where the settings have early discard.
 
     Raises ConfigError, ModelError or DatasetError where plug-ins, weights or labels do not fit.
     """
@@ -124,10 +131,19 @@ def compare(dump: Dump, truth: Truth | None, settings: Settings) -> list[Row]:
         (fused.live, some),
         (fused.final, some),
     )
-    return [
+    rows = [
         Row(method, score(dump, truth, answer), dump.windows, sent, wire, everything[1])
         for method, (answer, (sent, wire)) in zip(METHODS, answers, strict=True)
     ]
+    if settings.discard is None:
+        return rows
+    classes, threshold = dump.header.classes, settings.discard.threshold
+    kept = early_discard(dump, threshold, settings.lag, settings.discard.background(classes))
+    found = None if truth is None else recall(dump, threshold, settings.discard.positive(classes))
+    for method, answer in zip(DISCARD_METHODS, (kept.live, kept.final), strict=True):
+        matrix = score(dump, truth, answer)
+        rows.append(Row(method, matrix, dump.windows, len(kept.sent), kept.wire_bytes, everything[1], found))
+    return rows
 
 
 def score(dump: Dump, truth: Truth | None, answers: Ints) -> Ints | None:
@@ -152,6 +168,7 @@ def pooled(streams: Sequence[Sequence[Row]]) -> list[Row]:
                 sum(row.sent for row in rows),
                 sum(row.wire_bytes for row in rows),
                 sum(row.cloud_bytes for row in rows),
+                None if any(row.recall is None for row in rows) else np.sum([row.recall for row in rows], axis=0),
             )
         )
     return total

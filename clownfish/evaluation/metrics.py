@@ -12,6 +12,7 @@ counts the same, whatever its stream.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -94,20 +95,84 @@ def weighted_f1(matrix: npt.NDArray[np.integer]) -> float:
     return float((f1 * true).sum() / total)
 
 
+T = TypeVar("T")
+Interval = tuple[float, float]
+
+LEVEL, RESAMPLES, SEED = 0.95, 2000, 0
+
+
 def bootstrap_interval(
-    matrices: Sequence[Ints],
+    matrices: Sequence[npt.NDArray[np.integer]],
     score: Callable[[Ints], float],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile interval of `score` over the pooled matrices of streams drawn with replacement.
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Interval:
+    """Percentile interval of `score` over the pooled counts of streams drawn with replacement: confusion matrices, or
+    any other counts that add up, of one shape.
 
     It tells how far the score depends on which streams were measured; of one stream alone it is that stream's score.
+    NaN where no draw has a score.
     """
     each = np.stack(matrices).astype(np.int64)
-    times = np.random.default_rng(seed).multinomial(len(each), np.full(len(each), 1 / len(each)), size=resamples)
-    pooled = np.tensordot(times, each, axes=1)
-    scores: Floats = np.array([score(matrix) for matrix in pooled])
-    low, high = np.nanquantile(scores, [(1 - level) / 2, (1 + level) / 2])
+    pooled = np.tensordot(_draws(len(each), resamples, seed), each, axes=1)
+    return _percentiles([score(matrix) for matrix in pooled], level)
+
+
+def interval_over(
+    streams: Sequence[T],
+    score: Callable[[Sequence[T]], float],
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Interval:
+    """Likewise, of a score that is no function of sums (a median): `score` takes what was drawn, stream by stream."""
+    numbers = np.arange(len(streams))
+    drawn = [np.repeat(numbers, times).tolist() for times in _draws(len(streams), resamples, seed)]
+    return _percentiles([score([streams[n] for n in each]) for each in drawn], level)
+
+
+def paired_interval(
+    first: Sequence[T],
+    second: Sequence[T],
+    score: Callable[[Sequence[T]], float],
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Interval:
+    """Interval of score(first) − score(second), two methods on the same streams: each draw takes the same streams of
+    both, so that what is hard for both is hard in both. Raises ValueError where the streams are not as many."""
+    return interval_over(
+        list(zip(first, second, strict=True)),
+        lambda pairs: score([one for one, _ in pairs]) - score([other for _, other in pairs]),
+        level,
+        resamples,
+        seed,
+    )
+
+
+def _draws(streams: int, resamples: int, seed: int) -> Ints:
+    """(resamples, streams) how often each stream is drawn. Raises ValueError without streams."""
+    if not streams:
+        raise ValueError("no streams: there is nothing to draw from")
+    return np.random.default_rng(seed).multinomial(streams, np.full(streams, 1 / streams), size=resamples)
+
+
+def _percentiles(scores: Sequence[float], level: float) -> Interval:
+    known = np.asarray(scores, np.float64)
+    known = known[~np.isnan(known)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def pooled_score(score: Callable[[Ints], float]) -> Callable[[Sequence[Ints]], float]:
+    """`score` of counts that are added up first: for `interval_over` and `paired_interval`."""
+    return lambda counts: score(np.sum(counts, axis=0))
+
+
+def share(counts: Ints) -> float:
+    """(some, all) → some ÷ all; NaN of nothing."""
+    some, everything = counts
+    return float(some) / float(everything) if everything else float("nan")

@@ -9,8 +9,9 @@ from typing import Any
 
 from rich.table import Table
 
-from clownfish.evaluation.compare import Intervals, Row, Settings, intervals, pooled
+from clownfish.evaluation.compare import METHODS, Intervals, Row, Settings, intervals, pooled
 from clownfish.evaluation.dump import Header
+from clownfish.evaluation.metrics import share
 
 Streams = Sequence[tuple[Header, Sequence[Row]]]
 
@@ -29,6 +30,18 @@ def settings_line(settings: Settings) -> str:
     lag = "never" if settings.lag is None else settings.lag
     return (
         f"{policy}, similarity {similarity}, lag {lag}, θ {settings.fusion.theta:g}, FixMA α {settings.fix_ma_alpha:g}"
+        + ("" if settings.discard is None else f", discard p < {settings.discard.threshold:g}")
+    )
+
+
+def discard_line(streams: Streams) -> str | None:
+    """What early discard finds, in one line; None without it, or where nothing says what is worth sending."""
+    last = pooled([rows for _, rows in streams])[-1]
+    if last.recall is None or not last.recall[1]:
+        return None
+    return (
+        f"early discard sends {percent(share(last.recall))} % of the {last.recall[1]} windows worth sending, "
+        f"{percent(last.sent_share)} % of all"
     )
 
 
@@ -37,7 +50,8 @@ def comparison_tables(streams: Streams) -> list[Table]:
     what each method sends: all in percent, bytes in MB. Both fit a terminal of 80 columns."""
     each = _table(["accuracy, %", *_SHORT, "sent", "saved"])
     for header, rows in streams:
-        each.add_row(header.stream, *(percent(row.accuracy) for row in rows), *_sent(rows[-1]))
+        ours = rows[: len(METHODS)]
+        each.add_row(header.stream, *(percent(row.accuracy) for row in ours), *_sent(ours[-1]))
     columns = ["all streams", "acc.", "95 %", "F1", "95 %", "MB", "sent", "saved"]
     total = _table(columns)
     rows_of_streams = [rows for _, rows in streams]
@@ -70,6 +84,7 @@ def comparison_numbers(streams: Streams, settings: Settings) -> dict[str, Any]:
             },
             "lag": settings.lag,
             "fix_ma_alpha": settings.fix_ma_alpha,
+            "discard": None if settings.discard is None else asdict(settings.discard),
         },
         "streams": [
             {"header": asdict(header), "methods": {row.method: _numbers(row) for row in each}}
@@ -100,6 +115,7 @@ def _numbers(row: Row) -> dict[str, Any]:
         "sent_share": row.sent_share,
         "wire_bytes": row.wire_bytes,
         "bandwidth_reduction": row.reduction,
+        **({} if row.recall is None else {"recall": _finite(share(row.recall))}),
     }
 
 
