@@ -80,5 +80,5 @@ def unpack_columns(payload: bytes) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
             return dict(arrays)
-    except (zipfile.BadZipFile, EOFError, KeyError, OSError) as error:
-        raise ValueError(f"is no .npz file: {error}") from error
+    except (zipfile.BadZipFile, EOFError, KeyError, OSError, ValueError) as error:
+        raise ValueError(f"no .npz file of plain arrays: {error}") from error

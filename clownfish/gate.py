@@ -6,14 +6,14 @@ in vain if `local` has skipped it, which shows when a later ρ comes, or if `loc
 
     window(t) ─ on_window ─ SEND → Send "periodic"
                           ─ SKIP → Release "skipped"
-                          ─ WAIT → ρ_t here or later ─ on_rho → Send "transition", or Release "unchanged"
+                          ─ WAIT → ρ_t here or later ─ on_rho or on_local → Send "transition", or Release "unchanged"
                                    a later ρ was here first   → Release "uninferred"
                                    `timeout_s` passed         → Release "timeout" (live streams only)
                                    too many wait              → Release "capacity", the oldest
 
 A ρ that is ahead of its window is kept until the window, or a later one, is here: the policy sees each window before
-its ρ, and each ρ once, in order of t. All that is kept is bounded: `capacity` waiting windows over all streams, as many
-early ρ in each stream, and `streams` streams.
+its ρ, and each ρ once, in order of t. With ρ_t comes p_local of the window, for policies that look at it. All that is
+kept is bounded: `capacity` waiting windows over all streams, as many early ρ in each stream, and `streams` streams.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from clownfish.errors import ConfigError
-from clownfish.filters.base import FilterPolicy, Verdict
-from clownfish.messages import StreamKey, WindowKey
+from clownfish.filters.base import FilterPolicy, SeesLocal, Verdict
+from clownfish.messages import StreamKey, Vector, WindowKey
 from clownfish.streams import StreamTable
 
 P = TypeVar("P")
 
 SendWhy = Literal["periodic", "transition"]
-"""`periodic`: decided when the window was formed; `transition`: decided by ρ."""
+"""`periodic`: decided when the window was formed; `transition`: decided by ρ, or by what the local model said."""
 
 ReleaseWhy = Literal[
     "skipped", "unchanged", "uninferred", "timeout", "capacity", "stale", "ended", "replaced", "evicted"
@@ -65,10 +65,16 @@ class _Stream(Generic[P]):
     policy: FilterPolicy
     waiting: OrderedDict[int, P] = field(default_factory=OrderedDict)
     """Windows that wait for ρ, by t, oldest first."""
-    early: deque[tuple[int, float | None]] = field(default_factory=deque)
-    """(t, ρ) of windows that are not here yet, oldest first."""
+    early: deque[tuple[int, float | None, Vector | None]] = field(default_factory=deque)
+    """(t, ρ, p_local) of windows that are not here yet, oldest first."""
     newest_window: int = -1
     newest_rho: int = -1
+
+    def asked(self, t: int, rho: float | None, p_local: Vector | None) -> bool:
+        """Whether the policy wants window t, now that `local` has spoken."""
+        if p_local is not None and isinstance(self.policy, SeesLocal):
+            return self.policy.on_local(t, rho, p_local)
+        return self.policy.on_rho(t, rho)
 
 
 class Gate(Generic[P]):
@@ -112,11 +118,11 @@ class Gate(Generic[P]):
             decisions.append(self._release(key, "stale"))
             return decisions
         while stream.early and stream.early[0][0] < t:  # windows lost on their way here: their ρ still counts
-            self._missed(stream.policy.on_rho(*stream.early.popleft()))
+            self._missed(stream.asked(*stream.early.popleft()))
         stream.newest_window = t
         verdict = stream.policy.on_window(t)
         here = bool(stream.early) and stream.early[0][0] == t
-        wanted = here and stream.policy.on_rho(*stream.early.popleft())
+        wanted = here and stream.asked(*stream.early.popleft())
         if verdict is Verdict.SEND:
             decisions.append(self._send(key, payload, "periodic"))
         elif verdict is Verdict.SKIP:
@@ -134,8 +140,11 @@ class Gate(Generic[P]):
                 self._deadlines[key] = now + self.timeout_s
         return decisions
 
-    def rho(self, key: WindowKey, rho: float | None, now: float) -> list[Decision[P]]:
-        """ρ of window `key` is known, None where it is undefined: decides that window, and all before it."""
+    def rho(self, key: WindowKey, rho: float | None, now: float, p_local: Vector | None = None) -> list[Decision[P]]:
+        """ρ of window `key` is known, None where it is undefined: decides that window, and all before it.
+
+        `p_local` is the local model's answer for it, None where nobody said.
+        """
         stream, decisions = self._enter(key)
         if stream is None or key.t <= stream.newest_rho:
             self.counts["rhos_stale"] += 1
@@ -146,11 +155,11 @@ class Gate(Generic[P]):
             passed = key._replace(t=next(iter(stream.waiting)))
             decisions.append(self._give_up(passed, "uninferred"))
         if key.t > stream.newest_window:
-            stream.early.append((key.t, rho))
+            stream.early.append((key.t, rho, p_local))
             if len(stream.early) > self.capacity:
-                self._missed(stream.policy.on_rho(*stream.early.popleft()))
+                self._missed(stream.asked(*stream.early.popleft()))
             return decisions
-        wanted = stream.policy.on_rho(key.t, rho)
+        wanted = stream.asked(key.t, rho, p_local)
         if key.t not in stream.waiting:  # sent by period, or given up
             return decisions
         if wanted:

@@ -102,12 +102,13 @@ class LocalResult:
 
 @dataclass(frozen=True, slots=True)
 class Rho:
-    """local → filter: similarity of this window to the one inferred before it."""
+    """local → filter: similarity of this window to the one inferred before it, and the small model's answer."""
 
     stream: str
     epoch: int
     t: int
     rho: float | None
+    p: Vector
 
     @property
     def key(self) -> WindowKey:

@@ -45,7 +45,7 @@ class _Filter:
                 await self._end(message, "local")
             else:
                 now = time.monotonic()
-                decisions = self._gate.rho(message.key, message.rho, now)
+                decisions = self._gate.rho(message.key, message.rho, now, message.p)
                 await self._do(decisions, now, "rho", message.key, message.rho)
 
     async def _do(

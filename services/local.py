@@ -80,7 +80,7 @@ class _Local:
                 result = LocalResult(window.stream, window.epoch, window.t, p, rho, window.capture_ns, model_ns)
                 await self._fusion.deliver(result, window.live)
                 if self._filter is not None:
-                    await self._filter.deliver(Rho(window.stream, window.epoch, window.t, rho), window.live)
+                    await self._filter.deliver(Rho(window.stream, window.epoch, window.t, rho, p), window.live)
                 self._notes.take([Feature(window.stream, window.epoch, window.t, feature)])
                 self._process.counters.add("windows_inferred")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,18 +12,24 @@ from hypothesis import strategies as st
 from clownfish.errors import ConfigError
 from clownfish.filters import FILTERS
 from clownfish.filters.always import Always
-from clownfish.filters.base import FilterPolicy, Verdict
+from clownfish.filters.base import FilterPolicy, SeesLocal, Verdict
+from clownfish.filters.budget import Budget
 from clownfish.filters.context_aware import ContextAware
+from clownfish.filters.drift import SILENCE, Drift
 from clownfish.filters.never import Never
 from clownfish.filters.periodic import Periodic
+from clownfish.messages import Vector
 
 
-def sent(policy: FilterPolicy, rhos: dict[int, float | None]) -> list[int]:
-    """Windows that the policy sends when each ρ comes before the next window."""
+def sent(policy: FilterPolicy, rhos: dict[int, float | None], answers: dict[int, Vector] | None = None) -> list[int]:
+    """Windows that the policy sends when each ρ, and p_local where `answers` has it, comes before the next window."""
     chosen = []
     for t, rho in rhos.items():
         verdict = policy.on_window(t)
-        transition = policy.on_rho(t, rho)
+        if answers is not None and isinstance(policy, SeesLocal):
+            transition = policy.on_local(t, rho, answers[t])
+        else:
+            transition = policy.on_rho(t, rho)
         if verdict is Verdict.SEND or (verdict is Verdict.WAIT and transition):
             chosen.append(t)
     return chosen
@@ -103,6 +110,15 @@ def test_always_sends_all_and_never_none() -> None:
         (ContextAware, {"rise": 0.0}),
         (ContextAware, {"rise": 1.5}),
         (Periodic, {"n_w": -1}),
+        (Drift, {"threshold": 0.0}),
+        (Drift, {"threshold": 1.1}),
+        (Drift, {"patience": -1}),
+        (Drift, {"follow": 1.5}),
+        (Drift, {"n_w": 0}),
+        (Budget, {"share": 0.0}),
+        (Budget, {"share": 1.5}),
+        (Budget, {"span": 0}),
+        (Budget, {"span": 4, "reserve": 3}),
     ],
 )
 def test_impossible_options_are_refused(policy: type, options: dict[str, float]) -> None:
@@ -130,3 +146,113 @@ def test_every_policy_needs_no_options_answers_always_and_forgets_nothing_betwee
 def test_context_aware_never_leaves_more_than_a_period_between_two_sends(n_w: int, rhos: list[float | None]) -> None:
     chosen = [*sent(ContextAware(n_w), dict(enumerate(rhos))), len(rhos)]
     assert all(later - earlier <= n_w for earlier, later in itertools.pairwise(chosen))
+
+
+WAVE, CLAP, HALF = np.array([0.9, 0.1]), np.array([0.1, 0.9]), np.array([0.5, 0.5])
+
+
+def opinions(*runs: tuple[int, Vector]) -> dict[int, Vector]:
+    """Local answers of windows 0, 1 …: so many of each."""
+    return dict(enumerate(itertools.chain.from_iterable([answer] * count for count, answer in runs)))
+
+
+def drifted(policy: Drift, answers: dict[int, Vector]) -> list[int]:
+    return sent(policy, dict.fromkeys(answers, 0.9), answers)
+
+
+def test_drift_sends_the_window_where_the_answer_has_left_that_of_the_last_one_sent() -> None:
+    assert drifted(Drift(patience=0), opinions((5, WAVE), (9, CLAP))) == [0, 5]
+    assert drifted(Drift(patience=0), opinions((5, WAVE), (4, CLAP), (4, WAVE))) == [0, 5, 9]
+
+
+def test_drift_waits_until_the_answer_has_been_away_for_longer_than_its_patience() -> None:
+    assert drifted(Drift(patience=2), opinions((5, WAVE), (9, CLAP))) == [0, 7]
+    assert drifted(Drift(patience=2), opinions((5, WAVE), (2, CLAP), (9, WAVE))) == [0], "it came back in time"
+
+
+def test_a_window_that_drift_sent_too_early_is_followed_by_one_inside_the_new_context() -> None:
+    """Half of it is still the old context: the answer goes on moving, away from that anchor, too."""
+    assert drifted(Drift(threshold=0.9, patience=0), opinions((5, WAVE), (2, HALF), (9, CLAP))) == [0, 5, 7]
+
+
+def test_the_windows_that_follow_a_drift_are_sent_and_the_period_counts_from_the_last() -> None:
+    assert drifted(Drift(patience=0, follow=2, n_w=10), opinions((5, WAVE), (20, CLAP))) == [0, 5, 6, 7, 17]
+
+
+def test_drift_in_a_steady_context_sends_once_a_period() -> None:
+    assert drifted(Drift(n_w=10), opinions((25, WAVE))) == [0, 10, 20]
+
+
+def test_where_the_window_sent_is_never_inferred_the_next_one_is_the_anchor() -> None:
+    policy = Drift(patience=0)
+    assert policy.on_window(0) is Verdict.SEND
+    assert [policy.on_local(t, None, p) for t, p in ((2, WAVE), (3, WAVE), (4, CLAP))] == [False, False, True]
+
+
+def test_an_answer_older_than_the_window_sent_last_changes_nothing() -> None:
+    policy = Drift(patience=0, n_w=1)
+    for t in range(1 + SILENCE + 1):
+        policy.on_window(t)
+    assert not policy.on_local(0, None, WAVE)
+    assert not policy.on_local(5, 0.9, CLAP)
+
+
+def test_drift_without_local_answers_still_sends_now_and_then() -> None:
+    chosen = sent(Drift(n_w=10), dict.fromkeys(range(3 * (10 + SILENCE)), 0.1))
+    assert chosen == [0, 10 + SILENCE, 2 * (10 + SILENCE)]
+
+
+DISTRIBUTIONS = st.lists(
+    st.lists(st.floats(0.01, 1), min_size=3, max_size=3).map(lambda v: np.array(v) / sum(v)), min_size=1, max_size=80
+)
+
+
+@given(answers=DISTRIBUTIONS, n_w=st.integers(1, 20), patience=st.integers(0, 3), follow=st.integers(0, 3))
+def test_drift_never_leaves_more_than_a_period_between_two_sends(
+    answers: list[Vector], n_w: int, patience: int, follow: int
+) -> None:
+    chosen = [*drifted(Drift(0.9, patience, follow, n_w), dict(enumerate(answers))), len(answers)]
+    assert chosen[0] == 0
+    assert all(later - earlier <= n_w for earlier, later in itertools.pairwise(chosen))
+
+
+@given(answers=DISTRIBUTIONS, ahead=st.lists(st.integers(0, 6), min_size=80, max_size=80))
+def test_what_drift_sends_does_not_depend_on_how_far_windows_run_ahead_of_answers(
+    answers: list[Vector], ahead: list[int]
+) -> None:
+    known = dict(enumerate(answers))
+    policy, formed, chosen = Drift(0.9, 0, 1, 10), 0, []
+    for t, answer in known.items():
+        while formed < len(answers) and formed <= t + ahead[t]:
+            if policy.on_window(formed) is Verdict.SEND:
+                chosen.append(formed)
+            formed += 1
+        if policy.on_local(t, None, answer):
+            chosen.append(t)
+    assert chosen == drifted(Drift(0.9, 0, 1, 10), known)
+
+
+@given(
+    answers=DISTRIBUTIONS,
+    share=st.floats(0.05, 1.0),
+    reserve=st.integers(4, 40),
+    patience=st.integers(0, 2),
+    follow=st.integers(0, 4),
+)
+def test_budget_sends_no_more_than_its_share_of_the_frames_and_the_first_window(
+    answers: list[Vector], share: float, reserve: int, patience: int, follow: int
+) -> None:
+    chosen = drifted(Budget(share, reserve, patience, follow), dict(enumerate(answers)))
+    frames = {frame for t in chosen for frame in range(4 * t, 4 * t + 16)}
+    assert len(frames) <= 16 + share * 4 * len(answers)
+
+
+def test_budget_asks_at_small_changes_while_it_is_rich_and_at_large_ones_when_it_is_poor() -> None:
+    slightly = np.array([0.8, 0.2])
+    assert drifted(Budget(0.5, reserve=16, patience=0, follow=0), opinions((40, WAVE), (4, slightly))) == [0, 40]
+    restless = opinions(*[(4, HALF), (4, WAVE)] * 4, (4, CLAP), (20, WAVE))
+    assert 32 in drifted(Budget(0.25, reserve=16, patience=0, follow=0), restless)
+
+
+def test_budget_spends_what_a_steady_stream_leaves_once_a_period() -> None:
+    assert drifted(Budget(0.5, n_w=10), opinions((31, WAVE))) == [0, 10, 20, 30]

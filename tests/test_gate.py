@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 from clownfish.errors import ConfigError
 from clownfish.filters.always import Always
 from clownfish.filters.base import FilterPolicy, Verdict
+from clownfish.filters.budget import Budget
 from clownfish.filters.context_aware import ContextAware
+from clownfish.filters.drift import Drift
 from clownfish.filters.never import Never
 from clownfish.gate import Decision, Gate, Release, Send
-from clownfish.messages import StreamKey, WindowKey
+from clownfish.messages import StreamKey, Vector, WindowKey
 
 
 def key(t: int, stream: str = "cam", epoch: int = 1) -> WindowKey:
@@ -211,7 +214,7 @@ def test_however_windows_and_rhos_interleave_the_policy_sees_all_of_both_in_orde
     assert {d.key.t for d in decided if isinstance(d, Send)} == {t for t in range(24) if t % 3}
 
 
-POLICIES = st.sampled_from([ContextAware, Recorder, Always, Never])
+POLICIES = st.sampled_from([ContextAware, Drift, Budget, Recorder, Always, Never])
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(["window", "window", "rho", "rho", "tick", "end"]),
@@ -244,7 +247,8 @@ def test_windows_in_are_windows_sent_let_go_or_waiting(
             put[key(t, stream, epoch)] += 1
             decisions = gate.window(key(t, stream, epoch), number, now, live=bool(number % 3))
         elif what == "rho":
-            decisions = gate.rho(key(t, stream, epoch), rho, now)
+            p_local = None if rho is None else np.array([rho, 1 - rho])
+            decisions = gate.rho(key(t, stream, epoch), rho, now, p_local)
         elif what == "end":
             decisions = gate.end(StreamKey(stream, epoch), now)
         else:
@@ -264,3 +268,58 @@ def test_windows_in_are_windows_sent_let_go_or_waiting(
     assert all(events[send.payload][1:4] == (*send.key[:2], send.key.t) for send in sends), "payloads keep their keys"
     assert {name: count for name, count in gate.counts.items() if "{" in name} == reasons
     assert gate.counts["windows"] == put.total()
+
+
+class Listener(Recorder):
+    """Looks at the local answer, too: sends where it is sure."""
+
+    def on_local(self, t: int, rho: float | None, p_local: Vector) -> bool:
+        self.asked.append(("local", t))
+        return float(p_local.max()) > 0.8
+
+
+SURE, UNSURE = np.array([0.9, 0.1]), np.array([0.5, 0.5])
+
+
+def test_a_policy_that_looks_at_the_local_answer_is_asked_with_it() -> None:
+    policy = Listener()
+    gate: Gate[str] = Gate(lambda: policy)
+    for t in range(2):
+        gate.window(key(t), "", now=0.0)
+    assert gate.rho(key(0), 0.9, now=0.1, p_local=UNSURE) == [Release(key(0), "unchanged")]
+    assert gate.rho(key(1), 0.1, now=0.1, p_local=SURE) == [Send(key(1), "", "transition")]
+    assert policy.asked[2:] == [("local", 0), ("local", 1)]
+
+
+def test_an_answer_that_comes_before_its_window_is_kept_with_its_rho() -> None:
+    policy = Listener()
+    gate: Gate[str] = Gate(lambda: policy)
+    gate.rho(key(0), 0.1, now=0.0, p_local=SURE)
+    gate.rho(key(1), 0.1, now=0.0, p_local=SURE)
+    assert gate.window(key(1), "", now=0.1) == [Send(key(1), "", "transition")]
+    assert policy.asked == [("local", 0), ("window", 1), ("local", 1)]
+    assert gate.counts["transitions_missed"] == 1
+
+
+def test_without_the_answer_such_a_policy_is_asked_for_rho_alone() -> None:
+    policy = Listener()
+    gate: Gate[str] = Gate(lambda: policy)
+    gate.window(key(0), "", now=0.0)
+    assert gate.rho(key(0), 0.9, now=0.1) == [Send(key(0), "", "transition")]
+    assert policy.asked == [("window", 0), ("rho", 0)]
+
+
+def test_drift_survives_skipped_windows_a_restart_and_the_streams_end() -> None:
+    """`local` skips windows 4 to 6, where the context changes, then comes back; then the camera starts anew."""
+    gate: Gate[str] = Gate(lambda: Drift(patience=1, follow=1))
+    sends = []
+    for t in range(12):
+        sends += gate.window(key(t), "", now=float(t))
+        if t not in (4, 5, 6):
+            sends += gate.rho(key(t), 0.9, now=float(t), p_local=SURE if t < 4 else SURE[::-1])
+    assert [d.key.t for d in sends if isinstance(d, Send)] == [0, 8, 9]
+    assert gate.window(key(0, epoch=2), "", now=20.0) == [Send(key(0, epoch=2), "", "periodic")]
+    gate.rho(key(0, epoch=2), None, now=20.0, p_local=SURE)
+    gate.window(key(1, epoch=2), "", now=20.0)
+    assert gate.end(StreamKey("cam", 2), now=20.0) == [Release(key(1, epoch=2), "ended")]
+    assert gate.waiting == 0

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from clownfish.errors import ClownfishError, ConfigError, DatasetError
+from clownfish.settings import Plugin
 from clownfish.similarity import SIMILARITIES
 from clownfish.similarity.base import Inferred, Similarity
 from clownfish.similarity.constant import Constant
 from clownfish.similarity.cosine import Cosine
 from clownfish.similarity.euclidean import Euclidean
 from clownfish.similarity.oracle import Oracle
+from clownfish.similarity.overlap import Overlap
 from clownfish.similarity.siminet import SimiNet
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +54,8 @@ MAKE: dict[str, Callable[[], Similarity]] = {
     "cosine": Cosine,
     "cosine on feature": lambda: Cosine(on="feature"),
     "euclidean": Euclidean,
+    "overlap": Overlap,
+    "overlap of cosine": lambda: Overlap(of="cosine"),
     "constant": Constant,
     "oracle": lambda: Oracle(truth=lambda stream, t: str(t // 3)),
 }
@@ -198,3 +202,19 @@ def test_impossible_options_are_refused(make: Callable[[], Similarity]) -> None:
     with pytest.raises(ClownfishError, match="expected") as caught:
         make()
     assert caught.type is ConfigError
+
+
+def test_overlap_is_the_bhattacharyya_coefficient_of_the_answers() -> None:
+    assert Overlap().rho(inferred([1.0, 0.0]), inferred([0.5, 0.5])) == pytest.approx(math.sqrt(0.5))
+    assert Overlap().rho(inferred([1.0, 0.0]), inferred([0.0, 1.0])) == 0.0
+
+
+def test_overlap_of_another_is_their_product() -> None:
+    a, b = inferred([1.0, 0.0]), inferred([0.5, 0.5])
+    assert Overlap(of="constant", value=0.5).rho(a, b) == pytest.approx(0.5 * math.sqrt(0.5))
+
+
+def test_overlap_says_which_options_belong_to_nothing_and_which_name_is_unknown() -> None:
+    for table, says in (({"weights": "x"}, "weights belong to no similarity"), ({"of": "siminette"}, "known: ")):
+        with pytest.raises(ConfigError, match=says):
+            Plugin("overlap", table).build(SIMILARITIES)

@@ -21,7 +21,7 @@ ONE_OF_EACH = [
     messages.Window("cam", 7, 3, 12, 999, False, (PIXELS, PIXELS[::-1])),
     messages.End("cam", 7, 120, "end of file"),
     messages.LocalResult("cam", 7, 3, P, None, 999, 5),
-    messages.Rho("cam", 7, 3, 0.5),
+    messages.Rho("cam", 7, 3, 0.5, P),
     messages.RemoteResult("cam", 7, 3, P.astype(np.float64), "m"),
     messages.FusedResult("cam", 7, 3, 1, P, "wave", 0.75, 0.5, 0.1, 0.9, 2, "fused", False),
     messages.Status("local", 1, "ready", "", {"a": 1}, {"b": 0.5}, {"c": {-3: 4}}),

@@ -168,6 +168,15 @@ def live_sends(record: Record) -> list[int]:
     return [window for window, said in zip(t, what, strict=True) if said.startswith("sent ")]
 
 
+def skipped(record: Record, life: Life, offline: Dump | None = None) -> dict[int, Vector | None]:
+    """Windows that reached the gate and were not inferred, each with its remote answer: the live one, else that of the
+    dump `offline`, else None."""
+    what, t = record.column("filter", "what"), record.column("filter", "t")
+    passed = set(t[what == "window"].tolist()) - set(record.column("local", "t")[life.local].tolist())
+    known = {} if offline is None else dict(zip(offline.t.tolist(), offline.p_remote, strict=True))
+    return {window: life.p_remote.get(window, known.get(window)) for window in sorted(passed)}
+
+
 def fusion_of(record: Record) -> FusionSection:
     """Raises ConfigError where the record's settings are not those of this release."""
     return section_of(FusionSection, record.header.settings["fusion"], f"{record.path}: [fusion]")

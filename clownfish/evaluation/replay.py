@@ -12,6 +12,7 @@ network's word (`network`): a fixed lag, never, as in a recorded live run, or ov
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from clownfish.evaluation.dump import Dump
-from clownfish.evaluation.network import Link, Network, as_network
+from clownfish.evaluation.network import Network, as_network
 from clownfish.filters.base import FilterPolicy
 from clownfish.fusion import FALLBACK_ALPHA
 from clownfish.fusions import build_fusion
 from clownfish.fusions.base import FusionMethod
-from clownfish.gate import Gate, Send
-from clownfish.messages import FusedResult, WindowKey
+from clownfish.gate import Decision, Gate, Send
+from clownfish.messages import FusedResult, Vector, WindowKey
 from clownfish.records import SOURCES
 from clownfish.settings import FusionSection
 from clownfish.similarity.base import Inferred, Similarity
@@ -99,32 +100,44 @@ def replay(
     *,
     epoch: int = 0,
     finish: bool = True,
+    skipped: Mapping[int, Vector | None] | None = None,
     on_result: OnResult | None = None,
 ) -> ReplayResult:
     """Run Gate and Fusion over the dump. `rho` as `rhos` gives it; `network` a lag in windows, None for never, or one.
 
-    `finish`: whether the stream ends; a live run that was killed closed no window then. Raises ValueError for lag < 0.
+    `finish`: whether the stream ends; a live run that was killed closed no window then. `skipped`: windows that were
+    formed and, as an overloaded edge does, not inferred; each with its remote answer, where that is known. The gate may
+    send them, too. Raises ValueError for lag < 0.
     """
     link = as_network(network).open(dump)
     stream = dump.header.stream
     gate: Gate[None] = Gate(make_policy)
     machine = build_fusion(fusion or FusionSection(), stream=stream, epoch=epoch, classes=dump.header.classes)
     answers = _Answers(dump, on_result)
-    remote = _Remote(dump, link, machine, answers)
+    skipped = dict(sorted((skipped or {}).items()))
+    remote = _Remote(dump, {**skipped, **link.extra}, machine, answers)
     sent: list[int] = []
+
+    def decided(decisions: list[Decision[None]]) -> None:
+        for decision in decisions:
+            if isinstance(decision, Send):
+                sent.append(decision.key.t)
+                link.send(decision.key.t, decision.why)
+
+    passed = deque(skipped)
     p_local, rho_or_none = list(dump.p_local), [None if each != each else each for each in rho.tolist()]
     for n, t in enumerate(dump.t.tolist()):
         key = WindowKey(stream, epoch, t)
         rho_t = rho_or_none[n]
-        decisions = gate.window(key, None, float(t), live=False) + gate.rho(key, rho_t, float(t))
-        for decision in decisions:
-            if isinstance(decision, Send):
-                sent.append(t)
-                link.send(t, decision.why)
+        while passed and passed[0] < t:
+            decided(gate.window(key._replace(t=passed.popleft()), None, float(t), live=False))
+        decided(gate.window(key, None, float(t), live=False) + gate.rho(key, rho_t, float(t), p_local[n]))
         for came in link.before(t):
             remote.apply(came, n - 1)
         answers.say(n, machine.fuse(t, p_local[n], rho_t))
         answers.close(machine.closed())
+    for t in passed:
+        decided(gate.window(WindowKey(stream, epoch, t), None, float(t), live=False))
     for came in link.rest():
         remote.apply(came, dump.windows - 1)
     if finish:
@@ -151,12 +164,15 @@ def replay(
 class _Remote:
     """Remote results on their way into the machine."""
 
-    def __init__(self, dump: Dump, link: Link, machine: FusionMethod, answers: _Answers) -> None:
+    def __init__(
+        self, dump: Dump, others: Mapping[int, Vector | None], machine: FusionMethod, answers: _Answers
+    ) -> None:
+        """`others`: answers for windows that the dump has not."""
         self.lags: list[int] = []
         self.unknown = 0
         self._machine = machine
         self._answers = answers
-        self._extra = link.extra
+        self._others = others
         self._p = dump.p_remote
         self._place = {t: n for n, t in enumerate(dump.t.tolist())}
         self._unanswered = np.isnan(dump.p_remote[:, 0])
@@ -164,7 +180,7 @@ class _Remote:
     def apply(self, t: int, n_now: int) -> None:
         """The result of window t is here; `n_now`: place of the newest window fused."""
         n = self._place.get(t)
-        p = self._extra.get(t) if n is None else self._p[n]
+        p = self._others.get(t) if n is None else self._p[n]
         if p is None or (n is not None and self._unanswered[n]):
             self.unknown += 1
             return

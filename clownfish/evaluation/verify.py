@@ -148,6 +148,6 @@ def _words(row: Row, classes: tuple[str, ...]) -> str:
     lag = "" if said["lag"] == NO_LAG else f", lag {said['lag']}"
     final = ", final" if said["final"] else ""
     return (
-        f"window {said['t']} revision {said['revision']} {classes[said['class']]} p {np.max(said['p'])!r}, "
-        f"α {said['alpha']!r}, β {said['beta']!r}, {SOURCES[said['source']]}{lag}{final}"
+        f"window {said['t']} revision {said['revision']} {classes[said['class']]} p {float(np.max(said['p']))!r}, "
+        f"α {float(said['alpha'])!r}, β {float(said['beta'])!r}, {SOURCES[said['source']]}{lag}{final}"
     )

@@ -26,12 +26,13 @@ from clownfish.evaluation.liverun import (
     live_sends,
     lives,
     rho_of,
+    skipped,
 )
 from clownfish.evaluation.metrics import accuracy
 from clownfish.evaluation.network import NETWORKS, Network
 from clownfish.evaluation.replay import ReplayResult, replay, rhos
 from clownfish.filters import FILTERS
-from clownfish.filters.base import FilterPolicy
+from clownfish.filters.base import FilterPolicy, Verdict
 from clownfish.records import Record
 from clownfish.settings import FusionSection, Plugin
 from clownfish.similarity import SIMILARITIES
@@ -97,8 +98,8 @@ def what_if(record: Record, change: Change, dump: Dump | None = None, truth: Tru
     known = recorded if dump is None else completed(recorded, record, dump)
     section, live_rho = fusion_of(record), rho_of(record, life)
     sends = live_sends(record)
-    chosen_live = filter_of(record).policy
-    live = replay(known, live_rho, _maker(chosen_live), arrivals_of(record, life), section)
+    passed = skipped(record, life, dump)
+    live = replay(known, live_rho, lambda: _AsSent(sends), arrivals_of(record, life), section, skipped=passed)
     network: Network
     if change.network is None:
         lag = round(float(np.median(live.lags))) if len(live.lags) else None
@@ -108,17 +109,30 @@ def what_if(record: Record, change: Change, dump: Dump | None = None, truth: Tru
     rho = live_rho if change.similarity is None else _rhos(record, known, change.similarity)
     if change.theta is not None:
         section = _with(section, theta=change.theta)
-    changed = replay(known, rho, _maker(change.policy or chosen_live), network, section)
+    make_policy: Callable[[], FilterPolicy] = lambda: _AsSent(sends)  # noqa: E731 - one of two
+    if change.policy is not None or change.similarity is not None:
+        policy = change.policy or filter_of(record).policy
+        make_policy = lambda: policy.build(FILTERS)  # noqa: E731
+    changed = replay(known, rho, make_policy, network, section, skipped=passed)
     return Outcome(
-        _numbers(known, live, truth, sent=len(sends)),
+        _numbers(known, live, truth),
         _numbers(known, changed, truth),
         int((live.live != changed.live).sum()),
         int((live.final != changed.final).sum()),
     )
 
 
-def _maker(policy: Plugin) -> Callable[[], FilterPolicy]:
-    return lambda: policy.build(FILTERS)
+class _AsSent:
+    """The windows that were sent live: when the gate heard of each ρ, and so what it chose, is the run's own."""
+
+    def __init__(self, sends: list[int]) -> None:
+        self._sends = frozenset(sends)
+
+    def on_window(self, t: int) -> Verdict:
+        return Verdict.SEND if t in self._sends else Verdict.SKIP
+
+    def on_rho(self, t: int, rho: float | None) -> bool:
+        return False
 
 
 def _rhos(record: Record, dump: Dump, similarity: Plugin) -> npt.NDArray[np.float64]:
@@ -134,11 +148,11 @@ def _with(section: FusionSection, **changes: Any) -> FusionSection:
     return FusionSection(**{**{name: getattr(section, name) for name in section.__dataclass_fields__}, **changes})
 
 
-def _numbers(dump: Dump, result: ReplayResult, truth: Truth | None, sent: int | None = None) -> Numbers:
+def _numbers(dump: Dump, result: ReplayResult, truth: Truth | None) -> Numbers:
     live, final = (score(dump, truth, answers) for answers in (result.live, result.final))
     return Numbers(
         windows=dump.windows,
-        sent=len(result.sent) if sent is None else sent,
+        sent=len(result.sent),
         answered=len(result.lags),
         lag=float(np.median(result.lags)) if len(result.lags) else float("nan"),
         corrected=result.revisions,

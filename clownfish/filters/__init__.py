@@ -10,6 +10,8 @@ FILTERS: Registry[type[FilterPolicy]] = Registry(
     "filter policy",
     {
         "context_aware": "clownfish.filters.context_aware:ContextAware",
+        "budget": "clownfish.filters.budget:Budget",
+        "drift": "clownfish.filters.drift:Drift",
         "periodic": "clownfish.filters.periodic:Periodic",
         "always": "clownfish.filters.always:Always",
         "never": "clownfish.filters.never:Never",

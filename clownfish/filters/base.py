@@ -1,13 +1,16 @@
 """The contract of a filter policy, and the two-step question that the gate asks it.
 
 A window's periodic decision needs no ρ and is taken when the window is formed; a decision that looks at ρ waits for
-local inference (DESIGN §5.3). So a policy answers twice: `on_window` at once, and `on_rho` when ρ_t is there.
+local inference (DESIGN §5.3). So a policy answers twice: `on_window` at once, and `on_rho` when ρ_t is there. One that
+looks at the local model's answer as well has `on_local`, and is asked that in place of `on_rho`.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from clownfish.messages import Vector
 
 
 class Verdict(enum.Enum):
@@ -30,3 +33,11 @@ class FilterPolicy(Protocol):
 
         Called for every inferred window, also for one that `on_window` has sent already; the answer is ignored then.
         """
+
+
+@runtime_checkable
+class SeesLocal(Protocol):
+    """What a policy has besides, to be asked with the local model's answer."""
+
+    def on_local(self, t: int, rho: float | None, p_local: Vector) -> bool:
+        """`on_rho`, with p_local of window t, (classes,). Where that is not known, `on_rho` is asked after all."""

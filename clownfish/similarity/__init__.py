@@ -12,6 +12,7 @@ SIMILARITIES: Registry[type[Similarity]] = Registry(
         "siminet": "clownfish.similarity.siminet:SimiNet",
         "cosine": "clownfish.similarity.cosine:Cosine",
         "euclidean": "clownfish.similarity.euclidean:Euclidean",
+        "overlap": "clownfish.similarity.overlap:Overlap",
         "constant": "clownfish.similarity.constant:Constant",
         "oracle": "clownfish.similarity.oracle:Oracle",
     },
