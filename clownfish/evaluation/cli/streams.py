@@ -1,37 +1,21 @@
-"""`clownfish eval streams`: thin, the work is in the modules beside this one."""
+"""`clownfish eval streams`: the comparison of methods; thin, the work is in the modules of `evaluation`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clownfish.evaluation.cli.options import one_of, plugin, streams_of
 from clownfish.pair import DEFAULT, read_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rich.status import Status
 
     from clownfish.evaluation.dump import OnWindow
-    from clownfish.settings import Plugin
-    from clownfish.sources.truth import Truth
-
-T = TypeVar("T", bound=str)
-
-eval_app = typer.Typer(
-    no_args_is_help=True,
-    help="Measure on labelled video: both models run once, methods are replayed over their answers.",
-)
 
 
-@eval_app.callback()
-def _group() -> None:
-    """Keeps `streams` a word of its own while it is the only command."""
-
-
-@eval_app.command()
 def streams(
     videos: Annotated[
         list[str] | None,
@@ -102,8 +86,8 @@ def streams(
             codec=plugin(codec),
             width=capture.width,
             height=capture.height,
-            device=_one_of("--device", device, DEVICES),
-            precision=_one_of("--precision", precision, PRECISIONS),
+            device=one_of("--device", device, DEVICES),
+            precision=one_of("--precision", precision, PRECISIONS),
         ),
         dumps,
     )
@@ -128,49 +112,5 @@ def streams(
         json_file.write_text(json.dumps(comparison_numbers(found, settings), indent=2) + "\n", encoding="utf-8")
 
 
-def streams_of(dataset: str, root: Path | None, options: Iterable[str]) -> dict[str, Truth | None]:
-    """Video file → its truth, of all streams of a data set. Raises ConfigError or DatasetError; also for a set that has
-    no streams."""
-    from clownfish.datasets import open_dataset
-    from clownfish.datasets.probe import Probe
-    from clownfish.errors import ConfigError, DatasetError
-    from clownfish.sources.truth import Context, Truth
-    from clownfish.training.data import options_of
-
-    if root is None:
-        raise ConfigError(f"--dataset {dataset}: its folder is missing; say --root FOLDER")
-    found: dict[str, Truth | None] = {}
-    for stream in open_dataset(dataset, root, Probe(), options_of(options)).streams():
-        found[str(stream.path)] = Truth(tuple(Context(i.start, i.end, i.label) for i in stream.intervals))
-    if not found:
-        raise DatasetError(f"{root}: holds no streams: no part of it is held back to measure on")
-    return found
-
-
 def _shown_in(status: Status, source: str) -> OnWindow:
     return lambda t: status.update(f"{source}: both models, window {t}")
-
-
-def plugin(text: str) -> Plugin:
-    """`jpeg,quality=90` → the plug-in `jpeg` with that option. Raises ConfigError where an option has no value."""
-    from clownfish.config import parse_value
-    from clownfish.errors import ConfigError
-    from clownfish.settings import Plugin
-
-    kind, *options = text.split(",")
-    values = {}
-    for option in options:
-        name, equals, value = option.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"{text!r}: option {option!r}; expected KIND,OPTION=VALUE, for example jpeg,quality=90")
-        values[name.strip()] = parse_value(value.strip())
-    return Plugin(kind, values)
-
-
-def _one_of(option: str, read: str, allowed: tuple[T, ...]) -> T:
-    from clownfish.errors import ConfigError
-
-    for value in allowed:
-        if value == read:
-            return value
-    raise ConfigError(f"{option} is {read!r}; expected {', '.join(allowed)}")
