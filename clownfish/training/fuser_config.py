@@ -15,20 +15,6 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class JoinSection(_Section):
-    """Streams joined from clips that no model of the pair was trained on, written before anything else."""
-
-    dataset: str
-    root: Path
-    groups: tuple[int | str, ...] = Field(min_length=1)
-    folder: Path
-    """Where joined00.mp4 … are written."""
-    rounds: int = Field(default=3, ge=1)
-    """How often all clips are joined anew."""
-    width: int = Field(default=172, gt=0)
-    height: int = Field(default=128, gt=0)
-
-
 class FuserFit(_Section):
     epochs: int = Field(default=20, ge=1)
     batches: int = Field(default=40, ge=1)
@@ -76,7 +62,6 @@ class FuserConfig(_Section):
     """Streams to learn from: sources, blanks between; `{0..23}` stands for each of those numbers."""
     validation: str
     """Streams by which the best epoch is chosen, likewise."""
-    join: JoinSection | None = None
     dumps: Path = Path("runs/dumps")
     units: int = Field(default=48, ge=1)
     """Of the recurrent method's state."""

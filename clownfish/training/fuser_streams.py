@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from clownfish.datasets import open_dataset
-from clownfish.datasets.probe import Probe
 from clownfish.errors import ConfigError, DatasetError
 from clownfish.evaluation.dump import Dump
 from clownfish.evaluation.metrics import UNSCORED, truth_by_frame
@@ -24,9 +21,7 @@ from clownfish.settings import Capture, Plugin
 from clownfish.similarity import SIMILARITIES
 from clownfish.sources import truth_of
 from clownfish.sources.truth import Truth
-from clownfish.training.data import INDEX
-from clownfish.training.fuser_config import FuserConfig, JoinSection, expanded
-from clownfish.training.joined_video import write_joined
+from clownfish.training.fuser_config import FuserConfig, expanded
 from clownfish.training.progress import Say
 
 
@@ -73,8 +68,6 @@ class Learned:
 def learned_from(config: FuserConfig, say: Say) -> Learned:
     """The streams of a configuration, dumped where they are not yet: minutes each. Raises what the recorder raises, and
     DatasetError for a stream without ground truth."""
-    if config.join is not None:
-        _write(config.join, config.seed, say)
     tree = read_pair(config.pair)
     capture = Capture(**tree.get("capture", {}))
     settings = RecordSettings(
@@ -148,10 +141,3 @@ def answers_for(
     frames = dump.t[:, None] * header.stride + header.size - header.stride + np.arange(header.stride)
     shown = by_frame[frames]
     return shown.max(1).clip(min=0), (shown != UNSCORED).sum(1).astype(np.float32)
-
-
-def _write(join: JoinSection, seed: int, say: Say) -> None:
-    dataset = open_dataset(join.dataset, join.root, Probe(Path("runs/cache") / INDEX), {})
-    clips = [clip for clip in dataset.clips() if clip.group in join.groups]
-    paths = write_joined(clips, join.folder, rounds=join.rounds, seed=seed, width=join.width, height=join.height)
-    say(f"{len(paths)} streams joined from {len(clips)} clips: {paths[0]} to {paths[-1].name}")
