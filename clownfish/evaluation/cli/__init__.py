@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from clownfish.evaluation.cli.join import join
+from clownfish.evaluation.cli.methods import methods
 from clownfish.evaluation.cli.streams import streams
 
 eval_app = typer.Typer(
@@ -20,3 +21,4 @@ def _group() -> None:
 
 eval_app.command()(streams)
 eval_app.command()(join)
+eval_app.command()(methods)
