@@ -67,7 +67,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "structlog": ("clownfish.log",),
     "uvloop": ("clownfish.process",),
     "psutil": ("clownfish.lab", "clownfish.cli"),
-    "safetensors": ("clownfish.models", "clownfish.training", "clownfish.similarity.siminet"),
+    "safetensors": (
+        "clownfish.models",
+        "clownfish.training",
+        "clownfish.similarity.siminet",
+        "clownfish.fusions.weights",
+    ),
     "cv2": ("clownfish.opencv",),
     "av": ("clownfish.datasets", "clownfish.training", "clownfish.evaluation", "clownfish.lab"),
     "typer": ("clownfish.cli", "clownfish.training", "clownfish.evaluation", "clownfish.lab"),

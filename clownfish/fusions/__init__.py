@@ -15,6 +15,8 @@ FUSIONS: Registry[type[FusionMethod]] = Registry(
     "fusion method",
     {
         "exponential": "clownfish.fusion:Fusion",
+        "bayesian": "clownfish.fusions.bayesian:Bayesian",
+        "recurrent": "clownfish.fusions.recurrent:Recurrent",
     },
 )
 

@@ -1,4 +1,4 @@
-"""`clownfish train init|local|remote|siminet|discard|score` and `clownfish calibrate`: thin, the work is in the
+"""`clownfish train init|local|remote|siminet|discard|fuser|score` and `clownfish calibrate`: thin, the work is in the
 modules beside this one."""
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from clownfish.training.config import (
     dataset_of,
     load_config,
 )
+from clownfish.training.fuser_config import FuserConfig
 
-C = TypeVar("C", bound=ClassifierConfig | SimiNetConfig)
+C = TypeVar("C", bound=ClassifierConfig | SimiNetConfig | FuserConfig)
 
 train_app = typer.Typer(
     no_args_is_help=True,
@@ -154,6 +155,20 @@ def discard(
     kind = DrawnDiscardConfig if dataset_of(config) in DRAWN else DiscardConfig
     settings = _settings(kind, config, sets, threads, fresh)
     write_discard_card(settings, config, train_discard(settings, reporter()))
+
+
+@train_app.command()
+def fuser(
+    config: Config = Path("configs/train/puppets-fuser.toml"),
+    threads: Threads = 1,
+    fresh: Fresh = False,
+    sets: Sets = None,
+) -> None:
+    """Learn how to fuse both models' answers, from streams that neither was trained on."""
+    from clownfish.training.fuser import train_fuser
+    from clownfish.training.progress import reporter
+
+    train_fuser(_settings(FuserConfig, config, sets, threads, fresh), config, reporter())
 
 
 def calibrate_command(
