@@ -77,6 +77,9 @@ class Plugin:
     kind: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def __hash__(self) -> int:  # options are a table, which has none of its own
+        return hash((self.kind, repr(sorted(self.options.items()))))
+
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> Plugin:
         """Raises ValueError where `kind` is missing or no text."""

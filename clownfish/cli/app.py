@@ -23,6 +23,7 @@ from clownfish.cli.tables import status_table
 from clownfish.config import load_config, schema
 from clownfish.errors import ClownfishError
 from clownfish.evaluation.cli import eval_app
+from clownfish.evaluation.cli.tune import tune_command
 from clownfish.lab.cli import bench_command
 from clownfish.settings import Config, to_tree
 from clownfish.supervisor import Supervisor
@@ -41,6 +42,7 @@ app.add_typer(eval_app, name="eval")
 app.add_typer(model_app, name="model")
 app.command("bench")(bench_command)
 app.command("calibrate")(calibrate_command)
+app.command("tune")(tune_command)
 
 ConfigFile = Annotated[Path, typer.Argument(help="TOML file", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value; repeatable.")]

@@ -1,0 +1,109 @@
+"""`clownfish tune`: settings for a byte budget, chosen on validation streams; thin, the work is in `tuning`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clownfish.evaluation.cli.options import (
+    CodecName,
+    Data,
+    DeviceName,
+    DumpFolder,
+    Local,
+    Pair,
+    Remote,
+    Root,
+    Videos,
+    chosen_set,
+    plugin,
+    settings_of,
+)
+
+
+def tune_command(
+    videos: Videos = None,
+    data: Data = "",
+    root: Root = None,
+    pair: Pair = "",
+    local: Local = "",
+    remote: Remote = "",
+    codec: CodecName = "jpeg",
+    budget: Annotated[float, typer.Option(help="Bytes sent, in percent of sending every frame once.")] = 66.7,
+    lag: Annotated[
+        str, typer.Option(help="Of remote results, in windows: one, or several to be good at: 0,2,8.")
+    ] = "1",
+    final: Annotated[bool, typer.Option("--final", help="Choose by final answers, not by live ones.")] = False,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND,weights=NAME", help="A fusion method to try beside the pair's; repeatable."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The file to write: a pair, for --pair.")] = Path("runs/tuned.toml"),
+    dumps: DumpFolder = Path("runs/dumps"),
+    processes: Annotated[int, typer.Option(min=0, help="That replay at once; 0: one a core.")] = 0,
+    device: DeviceName = "auto",
+) -> None:
+    """Choose policy, interval, θ, g and fusion method for a byte budget, on streams that nothing else is measured on.
+
+    Take validation streams: --data puppets takes those; of a data set of clips, `clownfish eval join` makes some.
+    """
+    import datetime
+    import shlex
+    import sys
+
+    from rich.console import Console
+
+    from clownfish.errors import ConfigError
+    from clownfish.evaluation.compare import Settings
+    from clownfish.evaluation.paper.context import all_cores
+    from clownfish.evaluation.paper.methods import SIMINET, similarity
+    from clownfish.evaluation.paper.sweep import Bench, Stream
+    from clownfish.evaluation.recorder import Recorder
+    from clownfish.evaluation.replay import rhos
+    from clownfish.evaluation.tuned import summary, table, write_csv, write_pair
+    from clownfish.evaluation.tuning import Aim, tune
+    from clownfish.pair import read_pair
+
+    aim = Aim(budget / 100, _lags(lag), final)
+    chosen = chosen_set(videos, data, "validation" if data else "", "", root, (), pair)
+    settings = settings_of(chosen, local, remote, "", codec, device, "fp32")
+    recorder = Recorder(settings.record, dumps)
+    for source, truth in chosen.sources.items():
+        recorder.check(source, truth)
+    console = Console()
+    with Console(stderr=True).status("") as status:
+        streams, rho = [], []
+        for source, truth in chosen.sources.items():
+            if truth is None:
+                raise ConfigError(f"{source} has no ground truth to tune by: put a .csv beside it")
+            dump = recorder.dump(source, lambda t, source=source: status.update(f"{source}: both models, {t}"), truth)  # type: ignore[misc]
+            streams.append(Stream(source, dump, truth))
+            built = Settings(similarity=similarity(SIMINET, settings.siminet)).build_similarity(dump, truth)
+            rho.append(rhos(dump, built))
+        bench = Bench(streams, {SIMINET: rho}, settings.fusion)
+        methods = [plugin(each) for each in method or ()]
+        tuned = tune(bench, SIMINET, aim, methods, processes or all_cores(), status.update)
+    said = summary(tuned)
+    command = "clownfish " + " ".join(map(shlex.quote, sys.argv[1:]))
+    what = "final" if final else "live"
+    note = f"{datetime.date.today()}, {command}\n{len(streams)} streams, {what} answers, lag {lag}. {said}"
+    tree = read_pair(chosen.pair)
+    tree["local"]["model"], tree["worker"]["model"] = settings.record.local, settings.record.remote
+    write_pair(out, tree, tuned, [note])
+    write_csv(out.with_suffix(".csv"), tuned)
+    console.print(table(tuned))
+    console.print(said, highlight=False)
+    console.print(f"{out}, {out.with_suffix('.csv')}", highlight=False, soft_wrap=True)
+
+
+def _lags(text: str) -> tuple[int | None, ...]:
+    from clownfish.errors import ConfigError
+
+    found = []
+    for word in text.split(","):
+        if not word.strip().isdigit():
+            raise ConfigError(f"--lag {text!r}: expected numbers of windows, for example 1 or 0,2,8")
+        found.append(int(word))
+    return tuple(found)
