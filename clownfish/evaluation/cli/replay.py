@@ -110,7 +110,7 @@ def _files(paths: list[Path]) -> list[Path]:
 
     found: list[Path] = []
     for path in paths:
-        inside = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+        inside = sorted(path.rglob(f"*{SUFFIX}")) if path.is_dir() else [path]
         if not inside:
             raise ConfigError(
                 f"{path}: no {SUFFIX} file in this folder; `clownfish run SOURCE --record {path}` makes one"
