@@ -50,7 +50,7 @@ BESIDE: dict[str, set[str]] = {
     "process": {"bus"},
     "notes": {"bus", "process"},
     "records": {"chunks"},
-    "recording": {"records"},
+    "recording": {"chunks", "records"},
     "supervisor": {"bus", "process"},
 }
 """What a module of layers 1 and 2 may import of its own layer: nothing else."""
