@@ -244,6 +244,7 @@ def test_another_policy_is_answered_where_the_cloud_answered_and_by_the_dump_els
         (Change(network=Plugin("trace", {"rtt_ms": 30, "rate_mbit": 5})), True),
         (Change(similarity=Plugin("cosine")), True),
         (Change(theta=0.9), True),
+        (Change(method=Plugin("exponential")), True),
     ],
 )
 def test_other_networks_similarities_and_thresholds_are_replayed(
@@ -345,6 +346,7 @@ def test_the_command_answers_what_if(record: Record, tmp_path: Path) -> None:
         (("--policy", "sometimes"), ConfigError, "unknown filter policy 'sometimes'"),
         (("--network", "trace"), ConfigError, "expected path=FILE.csv"),
         (("--network", "trace,path=none.csv"), ConfigError, "none.csv: cannot be read"),
+        (("--method", "magic"), ConfigError, "unknown fusion method 'magic'"),
         (("--similarity", "constant,value=2"), ConfigError, "value"),
         (("--dump", "none.npz"), ConfigError, "say what is to be other"),
         (("--lag", 1, "--dump", "none.npz"), DatasetError, "no such dump"),

@@ -204,6 +204,7 @@ def _dump_header(record: Record) -> Header:
         height=settings["capture"]["height"],
         codec=" ".join([codec.pop("kind"), *(f"{k}={v}" for k, v in sorted(codec.items()))]),
         precision=str(local.get("precision")),
+        fps=settings.get("stream", {}).get("fps") or 30.0,
     )
 
 
