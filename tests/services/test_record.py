@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from clownfish.errors import ConfigError
 from clownfish.messages import Event, LocalResult, Note, RemoteResult, Window
 from clownfish.notes import SOCKET
 from clownfish.records import read_record, record_name
@@ -40,6 +42,15 @@ async def test_what_is_noted_is_written_soon_and_what_is_noted_last_at_the_end(
     assert record.header.classes == ("bow", "clap", "wave")
     assert record.header.settings["filter"]["policy"] == {"kind": "periodic", "n_w": 3}
     assert record.header.settings["stream"]["pace"] == "realtime"
+
+
+async def test_a_folder_that_cannot_be_used_is_told_before_anything_runs(run_dir: Path, local_only: Material) -> None:
+    wrong = tree(run_dir, local_only)
+    (run_dir / "file").write_text("")
+    wrong["record"]["folder"] = str(run_dir / "file")
+    with pytest.raises(ConfigError, match=r"record\.folder .*/file: cannot be used"):
+        async with serving("record", wrong):
+            pass
 
 
 async def test_the_address_of_a_camera_is_not_put_down(run_dir: Path, local_only: Material) -> None:
