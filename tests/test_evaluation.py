@@ -31,7 +31,9 @@ from tests.videos import write_image, write_video
 CLASSES = ("bow", "clap", "wave")
 
 
-def write_model(path: Path, seed: int, classes: tuple[str, ...] = CLASSES, window_size: int = 16) -> str:
+def write_model(
+    path: Path, seed: int, classes: tuple[str, ...] = CLASSES, window_size: int = 16, threshold: float | None = None
+) -> str:
     description = ModelDescription(
         name=path.name,
         architecture="mobilenet3d",
@@ -42,6 +44,7 @@ def write_model(path: Path, seed: int, classes: tuple[str, ...] = CLASSES, windo
         ),
         feature="logits",
         temperature=1.0,
+        threshold=threshold,
     )
     torch.manual_seed(seed)
     export(path, build(description), description)
