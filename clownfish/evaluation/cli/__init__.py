@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from clownfish.evaluation.cli.dump import dump
+from clownfish.evaluation.cli.join import join
+from clownfish.evaluation.cli.replay import replay
 from clownfish.evaluation.cli.streams import streams
 
 eval_app = typer.Typer(
@@ -14,4 +16,6 @@ eval_app = typer.Typer(
 
 
 eval_app.command()(streams)
+eval_app.command()(join)
 eval_app.command()(dump)
+eval_app.command()(replay)
