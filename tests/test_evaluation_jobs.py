@@ -99,7 +99,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 @pytest.fixture(scope="module")
 def long(folder: Path) -> tuple[list[str], dict[str, Dump]]:
     """Two videos of many chunks, and their dumps from a run that nothing interrupted."""
-    names = [str(write_video(folder / f"{name}.mp4", frames)) for name, frames in (("long", 600), ("other", 500))]
+    names = [str(write_video(folder / f"{name}.mp4", frames)) for name, frames in (("long", 360), ("other", 300))]
     invoke(folder, folder / "whole", *names)
     return names, dumps_in(folder / "whole")
 

@@ -14,7 +14,7 @@ from clownfish.evaluation.transitions import (
     FirstCorrect,
     censored_share,
     first_correct,
-    mean_frames,
+    mean_seconds,
     median_frames,
     together,
     transitions,
@@ -77,11 +77,12 @@ def test_windows_beyond_the_labels_are_refused() -> None:
 def test_sums_over_streams_keep_the_censored_apart() -> None:
     streams = [FirstCorrect(numbers(4, CENSORED), numbers(9, 9)), FirstCorrect(numbers(8), numbers(9))]
     assert together(streams).frames.tolist() == [4, CENSORED, 8]
-    assert mean_frames(streams) == 6
+    assert mean_seconds([(streams[0], 4.0), (streams[1], 2.0)]) == (1 + 4) / 2
     assert median_frames(streams) == 8, "the censored one is longer than both"
     assert censored_share(streams) == pytest.approx(1 / 3)
     none = [FirstCorrect(numbers(), numbers())]
-    assert all(math.isnan(score(none)) for score in (mean_frames, median_frames, censored_share))
+    assert all(math.isnan(score(none)) for score in (median_frames, censored_share))
+    assert math.isnan(mean_seconds([(none[0], 30.0)]))
     lost = [FirstCorrect(numbers(CENSORED, CENSORED, 3), numbers(9, 9, 9))]
     assert median_frames(lost) == math.inf
 
