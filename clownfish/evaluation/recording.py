@@ -22,8 +22,8 @@ from clownfish.opencv import resized
 from clownfish.sources.truth import Truth
 from clownfish.windowing import WindowManager
 
-CHUNK = 128
-"""Windows between two writes to the journal: what a killed dump loses at most, some seconds of work."""
+CHUNK = 32
+"""Windows between two writes to the journal: what a killed dump loses at most, a few seconds of work."""
 
 OnWindow = Callable[[int], None]
 """Called with t after each window."""
