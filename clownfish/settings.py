@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, 
 from clownfish.codecs import CODECS
 from clownfish.errors import ConfigError
 from clownfish.filters import FILTERS
+from clownfish.fusions import FUSIONS
 from clownfish.models.engines import ENGINES
 from clownfish.registry import Registry
 from clownfish.similarity import SIMILARITIES
@@ -195,6 +196,8 @@ class Uplink(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class FusionSection(Section):
+    method: Annotated[Plugin, OneOf(FUSIONS)] = Plugin(kind="exponential")
+    """How local and remote answers become one; the paper's, or another with what it learnt."""
     theta: Annotated[float, Bounds(ge=0, le=1)] = 0.5
     remote_weight: Annotated[float, Bounds(ge=0, le=1)] = 2 / 3
     horizon: Annotated[int, Bounds(ge=1, le=100_000)] = 64

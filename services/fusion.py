@@ -6,7 +6,8 @@ import asyncio
 import time
 
 from clownfish.fused_streams import FusedStreams
-from clownfish.fusion import Fusion
+from clownfish.fusions import build_fusion
+from clownfish.fusions.base import FusionMethod
 from clownfish.messages import End, Event, FusedResult, LocalResult, RemoteResult, StreamKey
 from clownfish.notes import Notes
 from clownfish.process import Process, every, run
@@ -26,21 +27,14 @@ class _Fusion:
         classes = read_classes(config.local.model) if config.local else ()
         self._notes = notes = Notes(process)
 
-        def make(key: StreamKey) -> Fusion:
-            return Fusion(
-                section.theta,
-                section.remote_weight,
-                section.horizon,
-                stream=key.stream,
-                epoch=key.epoch,
-                classes=classes,
-                anchor_beta=section.anchor_beta,
-            )
+        def make(key: StreamKey) -> FusionMethod:
+            return build_fusion(section, stream=key.stream, epoch=key.epoch, classes=classes)
 
-        def begin(key: StreamKey) -> Fusion:
+        def begin(key: StreamKey) -> FusionMethod:
             notes.take([Event(*key, 0, BEGAN, time.monotonic(), None)])
             return make(key)
 
+        make(StreamKey("", 0))  # a method that cannot be built shows now, not with the first window
         self._streams = FusedStreams(
             begin,
             size=config.window.size,

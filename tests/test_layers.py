@@ -21,7 +21,7 @@ LAYERS: dict[int | str, set[str]] = {
     # pure: no clock, no socket, no file of its own
     0: {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
-        "windowing", "gate", "mailbox", "fusion", "fused_streams", "watermarks",
+        "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
         "backlog", "credit", "classes", "dispatch", "framecache", "edges",
     },
     # bytes and pixels
@@ -50,7 +50,7 @@ BESIDE: dict[str, set[str]] = {
     "process": {"bus"},
     "notes": {"bus", "process"},
     "records": {"chunks"},
-    "recording": {"records"},
+    "recording": {"chunks", "records"},
     "supervisor": {"bus", "process"},
 }
 """What a module of layers 1 and 2 may import of its own layer: nothing else."""

@@ -22,7 +22,9 @@ import numpy.typing as npt
 from clownfish.evaluation.dump import Dump
 from clownfish.evaluation.network import Network, as_network
 from clownfish.filters.base import FilterPolicy
-from clownfish.fusion import FALLBACK_ALPHA, Fusion
+from clownfish.fusion import FALLBACK_ALPHA
+from clownfish.fusions import build_fusion
+from clownfish.fusions.base import FusionMethod
 from clownfish.gate import Decision, Gate, Send
 from clownfish.messages import FusedResult, Vector, WindowKey
 from clownfish.records import SOURCES
@@ -110,7 +112,7 @@ def replay(
     link = as_network(network).open(dump)
     stream = dump.header.stream
     gate: Gate[None] = Gate(make_policy)
-    machine = build_machine(fusion or FusionSection(), stream=stream, epoch=epoch, classes=dump.header.classes)
+    machine = build_fusion(fusion or FusionSection(), stream=stream, epoch=epoch, classes=dump.header.classes)
     answers = _Answers(dump, on_result)
     skipped = dict(sorted((skipped or {}).items()))
     remote = _Remote(dump, {**skipped, **link.extra}, machine, answers)
@@ -159,23 +161,12 @@ def replay(
     )
 
 
-def build_machine(section: FusionSection, *, stream: str, epoch: int, classes: tuple[str, ...]) -> Fusion:
-    """The fusion machine of one stream, as the live graph builds it."""
-    return Fusion(
-        section.theta,
-        section.remote_weight,
-        section.horizon,
-        stream=stream,
-        epoch=epoch,
-        classes=classes,
-        anchor_beta=section.anchor_beta,
-    )
-
-
 class _Remote:
     """Remote results on their way into the machine."""
 
-    def __init__(self, dump: Dump, others: Mapping[int, Vector | None], machine: Fusion, answers: _Answers) -> None:
+    def __init__(
+        self, dump: Dump, others: Mapping[int, Vector | None], machine: FusionMethod, answers: _Answers
+    ) -> None:
         """`others`: answers for windows that the dump has not."""
         self.lags: list[int] = []
         self.unknown = 0

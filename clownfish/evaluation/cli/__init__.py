@@ -16,6 +16,6 @@ eval_app = typer.Typer(
 
 
 eval_app.command()(streams)
-eval_app.command()(dump)
 eval_app.command()(join)
+eval_app.command()(dump)
 eval_app.command()(replay)
