@@ -27,7 +27,7 @@ class Budget(Drift):
     """
 
     def __init__(
-        self, share: float = 0.2, reserve: float = 16, patience: int = 1, follow: int = 1, n_w: int = 60, span: int = 4
+        self, share: float = 0.2, reserve: float = 32, patience: int = 2, follow: int = 0, n_w: int = 60, span: int = 4
     ) -> None:
         """`share` in (0, 1], `reserve` ≥ `span` ≥ 1; the others as in Drift. Raises ConfigError."""
         super().__init__(HIGHEST, patience, follow, n_w)

@@ -6,6 +6,7 @@ import typer
 
 from clownfish.evaluation.cli.dump import dump
 from clownfish.evaluation.cli.join import join
+from clownfish.evaluation.cli.policies import policies
 from clownfish.evaluation.cli.replay import replay
 from clownfish.evaluation.cli.streams import streams
 
@@ -19,3 +20,4 @@ eval_app.command()(streams)
 eval_app.command()(join)
 eval_app.command()(dump)
 eval_app.command()(replay)
+eval_app.command()(policies)
