@@ -1,1 +1,1 @@
-"""What goes beyond the paper, measured beside the paper's own choice: rows as CSV, a picture from rows alone."""
+"""Beyond the paper: what else was tried, each measured beside the paper's choice on the same streams."""

@@ -16,7 +16,7 @@ import numpy as np
 from clownfish.errors import ConfigError
 from clownfish.evaluation.compare import Settings, score
 from clownfish.evaluation.dump import Dump
-from clownfish.evaluation.metrics import Ints, paired_interval, pooled_score, share
+from clownfish.evaluation.metrics import Ints, bootstrap_interval, share
 from clownfish.evaluation.replay import Floats, fix_ma, replay, rhos
 from clownfish.filters import FILTERS
 from clownfish.settings import FusionSection, Plugin
@@ -211,13 +211,11 @@ def _right(dump: Dump, truth: Truth, answers: Ints) -> Ints:
     return np.array([np.trace(matrix), matrix.sum()], np.int64)
 
 
-_SCORE = pooled_score(share)
-
-
 def _row(method: _Method, lag: str, other: _Method, name: str) -> Row:
     ours, theirs = method.right[lag], other.right[lag]
-    low, high = paired_interval(ours, theirs, _SCORE)
-    accuracy = _SCORE(ours)
+    # On the same streams as many frames are scored: a difference of shares is a share of the differences.
+    gains = [np.array([one[0] - two[0], one[1]]) for one, two in zip(ours, theirs, strict=True)]
+    low, high = bootstrap_interval(gains, share)
     return Row(
         method.policy,
         method.options,
@@ -225,9 +223,9 @@ def _row(method: _Method, lag: str, other: _Method, name: str) -> Row:
         lag,
         share(method.sent),
         share(method.wire),
-        accuracy,
+        share(np.sum(ours, axis=0)),
         name,
-        accuracy - _SCORE(theirs),
+        share(np.sum(gains, axis=0)),
         low,
         high,
     )

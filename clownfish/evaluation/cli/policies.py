@@ -61,11 +61,13 @@ def policies(
     from clownfish.errors import DatasetError, ModelError
     from clownfish.evaluation.beyond.policies import KEPT, NOT_KEPT, Row, compute, draw
     from clownfish.evaluation.recorder import Recorder
+    from clownfish.models.description import check_siminet, read_description, read_siminet_description
 
     chosen = chosen_set(videos, data, part, dataset, root, option or (), pair)
     settings = settings_of(chosen, local, remote, discard, codec, device, precision)
     if not settings.siminet:
         raise ModelError(f"{chosen.pair} names no SimiNet, whose ρ the policies are compared with")
+    check_siminet(read_siminet_description(settings.siminet), read_description(settings.record.local))
     recorder = Recorder(settings.record, dumps)
     streams = []
     console = Console()
