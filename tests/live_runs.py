@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from clownfish import wire
-from clownfish.filters.context_aware import ContextAware
+from clownfish.filters import FILTERS
 from clownfish.fused_streams import FusedStreams
 from clownfish.fusion import Fusion
 from clownfish.gate import Decision, Gate, Send
@@ -24,6 +24,7 @@ from clownfish.messages import (
     Note,
     RemoteResult,
     StreamKey,
+    Vector,
     WindowKey,
 )
 from clownfish.recording import BEGAN, Recording
@@ -37,11 +38,14 @@ SIZE, STRIDE, N_W = 4, 2, 5
 FUSION = FusionSection(horizon=12)
 
 
-def header(key: StreamKey = KEY) -> RecordHeader:
+PAPERS = Plugin("context_aware", {"n_w": N_W})
+
+
+def header(key: StreamKey = KEY, policy: Plugin = PAPERS) -> RecordHeader:
     settings = {
         "capture": to_tree(Capture()),
         "local": to_tree(Local(model="m")),
-        "filter": to_tree(Filter(policy=Plugin("context_aware", {"n_w": N_W}))),
+        "filter": to_tree(Filter(policy=policy)),
         "uplink": to_tree(Uplink()),
         "fusion": to_tree(FUSION),
         "stream": {"source": "", "fps": None, "pace": "realtime", "seconds": None},
@@ -74,6 +78,7 @@ class LiveRun:
     seed: int = 0
     windows: int = 60
     key: StreamKey = KEY
+    policy: Plugin = PAPERS
     skip: float = 0.05
     lose: Callable[[int], bool] = lambda number: False
     kill_fusion_at: int | None = None
@@ -88,9 +93,9 @@ class LiveRun:
         local_notes = Noting("local", 1, self.recording.note)
         uplink_notes = Noting("uplink", 1, self.recording.note)
         fusion_notes, streams = self._fusion(1, watermarks)
-        gate: Gate[None] = Gate(lambda: ContextAware(N_W))
+        gate: Gate[None] = Gate(lambda: self.policy.build(FILTERS))
         waiting: list[tuple[int, int]] = []
-        rhos_due: list[tuple[int, float | None]] = []
+        rhos_due: list[tuple[int, float | None, Vector]] = []
 
         def decided(decisions: list[Decision[None]], *asked: Event) -> None:
             said = [
@@ -119,11 +124,11 @@ class LiveRun:
                 local = LocalResult(*window, p, rho, 0, 0)
                 local_notes.take([Feature(*window, numbers.normal(size=6).astype(np.float32))])
                 self._note(fusion_notes, streams, local, streams.local(local, now))
-                rhos_due.append((t, rho))
+                rhos_due.append((t, rho, p))
             while rhos_due and chance.random() < 0.7:  # the filter hears of ρ now, or after the next window
-                at, value = rhos_due.pop(0)
+                at, value, p = rhos_due.pop(0)
                 key = WindowKey(*self.key, at)
-                decided(gate.rho(key, value, now), Event(*key, "rho", now, value))
+                decided(gate.rho(key, value, now, p), Event(*key, "rho", now, value))
             for due in [each for each in waiting if each[0] <= t]:
                 waiting.remove(due)
                 p = numbers.dirichlet(np.full(len(CLASSES), 0.3)).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from clownfish.errors import ClownfishError, ConfigError, DatasetError, ModelError, SourceError
@@ -119,6 +121,36 @@ def test_what_the_cloud_changed_is_said_where_it_is_asked_for(folder: Path, tmp_
     bare = str(write_video(tmp_path / "bare.mp4", 30))
     with pytest.raises(ConfigError, match="--changes: no stream has ground truth"):
         invoke(folder, bare, "--similarity", "cosine", "--changes")
+
+
+def test_the_command_takes_another_policy(folder: Path) -> None:
+    arguments = [str(folder / "a.mp4"), "--similarity", "overlap", "--policy", "budget,share=0.5"]
+    assert "budget share=0.5, similarity overlap, lag 1" in invoke(folder, *arguments)
+
+
+def test_policies_are_compared_at_every_lag_and_their_rows_and_picture_kept(folder: Path, tmp_path: Path) -> None:
+    size = len(CLASSES)  # its features are the logits
+    shapes = {"fc1": (8, 2 * size), "fc2": (8, 8), "fc3": (1, 8)}
+    tensors = {f"{layer}.weight": np.ones(shape, np.float32) for layer, shape in shapes.items()}
+    tensors |= {f"{layer}.bias": np.zeros(shape[0], np.float32) for layer, shape in shapes.items()}
+    save_file(tensors, tmp_path / "siminet.safetensors")
+    described = {"name": "siminet", "classifier": "local", "feature": "logits", "feature_size": size, "hidden": 8}
+    (tmp_path / "siminet.json").write_text(json.dumps({"format": "clownfish-siminet/1", **described}))
+    (tmp_path / "pair.toml").write_text(
+        f'[local]\nmodel = "{folder / "local"}"\n'
+        f'similarity = {{ kind = "siminet", weights = "{tmp_path / "siminet"}" }}\n'
+        f'[worker]\nmodel = "{folder / "remote"}"\n'
+    )
+    videos = [str(folder / "a.mp4"), str(folder / "b.mp4")]
+    folders = ["--pair", str(tmp_path / "pair.toml"), "--dumps", str(folder / "dumps"), "--out", str(tmp_path)]
+    command = ["policies", *videos, *folders, "--device", "cpu", "--no-tried"]
+    result = CliRunner().invoke(eval_app, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "policies.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["lag"] for row in rows} == {*map(str, range(9)), "final"}
+    assert {"context_aware", "drift", "budget", "always", "cloud-only"} <= {row["policy"] for row in rows}
+    assert (tmp_path / "policies.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_dump_holds_the_models_own_answers_and_is_made_once(folder: Path, tmp_path: Path) -> None:

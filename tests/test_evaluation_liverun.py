@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from clownfish.recording import Recording
 from clownfish.records import MAGIC, Record, read_record, record_name
 from clownfish.settings import Plugin
 from clownfish.sources.truth import Context, Truth
-from tests.live_runs import CLASSES, KEY, SIZE, STRIDE, LiveRun, header, recorded
+from tests.live_runs import CLASSES, KEY, N_W, SIZE, STRIDE, LiveRun, header, recorded
 
 NO_CHECK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -65,6 +66,19 @@ def test_whatever_happens_replay_gives_every_answer_of_the_live_run_bit_for_bit_
     answers = [each for each in run.given if isinstance(each, FusedResult)]
     assert record.rows("answer") == len(answers) > 2 * record.rows("local") - 1
     gate = verify_gate(record)
+    assert gate is not None
+    assert gate.holds, gate
+
+
+@pytest.mark.parametrize("policy", [Plugin("drift", {"threshold": 0.9, "n_w": N_W}), Plugin("budget", {"share": 0.5})])
+@given(seed=st.integers(0, 10**6))
+@NO_CHECK
+def test_what_a_policy_sent_that_looks_at_local_answers_is_sent_again(
+    tmp_path: Path, policy: Plugin, seed: int
+) -> None:
+    folder = tmp_path / f"{policy.kind}-{seed}"
+    LiveRun(Recording(folder, partial(header, policy=policy)), seed, policy=policy).run()
+    gate = verify_gate(read_record(folder / record_name(*KEY)))
     assert gate is not None
     assert gate.holds, gate
 

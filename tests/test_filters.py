@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -161,22 +162,24 @@ def drifted(policy: Drift, answers: dict[int, Vector]) -> list[int]:
 
 
 def test_drift_sends_the_window_where_the_answer_has_left_that_of_the_last_one_sent() -> None:
-    assert drifted(Drift(patience=0), opinions((5, WAVE), (9, CLAP))) == [0, 5]
-    assert drifted(Drift(patience=0), opinions((5, WAVE), (4, CLAP), (4, WAVE))) == [0, 5, 9]
+    assert drifted(Drift(follow=0), opinions((5, WAVE), (9, CLAP))) == [0, 5]
+    assert drifted(Drift(follow=0), opinions((5, WAVE), (4, CLAP), (4, WAVE))) == [0, 5, 9]
 
 
 def test_drift_waits_until_the_answer_has_been_away_for_longer_than_its_patience() -> None:
-    assert drifted(Drift(patience=2), opinions((5, WAVE), (9, CLAP))) == [0, 7]
-    assert drifted(Drift(patience=2), opinions((5, WAVE), (2, CLAP), (9, WAVE))) == [0], "it came back in time"
+    assert drifted(Drift(patience=2, follow=0), opinions((5, WAVE), (9, CLAP))) == [0, 7]
+    assert drifted(Drift(patience=2, follow=0), opinions((5, WAVE), (2, CLAP), (9, WAVE))) == [0], (
+        "it came back in time"
+    )
 
 
 def test_a_window_that_drift_sent_too_early_is_followed_by_one_inside_the_new_context() -> None:
     """Half of it is still the old context: the answer goes on moving, away from that anchor, too."""
-    assert drifted(Drift(threshold=0.9, patience=0), opinions((5, WAVE), (2, HALF), (9, CLAP))) == [0, 5, 7]
+    assert drifted(Drift(threshold=0.9, follow=0), opinions((5, WAVE), (2, HALF), (9, CLAP))) == [0, 5, 7]
 
 
 def test_the_windows_that_follow_a_drift_are_sent_and_the_period_counts_from_the_last() -> None:
-    assert drifted(Drift(patience=0, follow=2, n_w=10), opinions((5, WAVE), (20, CLAP))) == [0, 5, 6, 7, 17]
+    assert drifted(Drift(follow=2, n_w=10), opinions((5, WAVE), (20, CLAP))) == [0, 5, 6, 7, 17]
 
 
 def test_drift_in_a_steady_context_sends_once_a_period() -> None:
@@ -184,13 +187,13 @@ def test_drift_in_a_steady_context_sends_once_a_period() -> None:
 
 
 def test_where_the_window_sent_is_never_inferred_the_next_one_is_the_anchor() -> None:
-    policy = Drift(patience=0)
+    policy = Drift()
     assert policy.on_window(0) is Verdict.SEND
     assert [policy.on_local(t, None, p) for t, p in ((2, WAVE), (3, WAVE), (4, CLAP))] == [False, False, True]
 
 
 def test_an_answer_older_than_the_window_sent_last_changes_nothing() -> None:
-    policy = Drift(patience=0, n_w=1)
+    policy = Drift(n_w=1)
     for t in range(1 + SILENCE + 1):
         policy.on_window(t)
     assert not policy.on_local(0, None, WAVE)
@@ -247,11 +250,15 @@ def test_budget_sends_no_more_than_its_share_of_the_frames_and_the_first_window(
     assert len(frames) <= 16 + share * 4 * len(answers)
 
 
-def test_budget_asks_at_small_changes_while_it_is_rich_and_at_large_ones_when_it_is_poor() -> None:
-    slightly = np.array([0.8, 0.2])
-    assert drifted(Budget(0.5, reserve=16, patience=0, follow=0), opinions((40, WAVE), (4, slightly))) == [0, 40]
-    restless = opinions(*[(4, HALF), (4, WAVE)] * 4, (4, CLAP), (20, WAVE))
-    assert 32 in drifted(Budget(0.25, reserve=16, patience=0, follow=0), restless)
+def test_budget_asks_at_small_changes_while_it_is_rich_and_only_at_large_ones_when_it_is_poor() -> None:
+    """The bucket of 16 is full after 32 windows; 12 are left after the first question, less than 4 after four more."""
+    slightly, steady = np.array([0.8, 0.2]), (40, WAVE)
+    policy = partial(Budget, share=0.5, reserve=16, patience=0, follow=0)
+    assert drifted(policy(), opinions(steady, (4, slightly))) == [0, 40]
+    poor = opinions(steady, (4, CLAP), (4, WAVE), (4, CLAP), (4, WAVE))
+    assert drifted(policy(), poor) == [0, 40, 44, 48, 52]
+    assert drifted(policy(), dict(enumerate([*poor.values(), *[slightly] * 4]))) == [0, 40, 44, 48, 52]
+    assert drifted(policy(), dict(enumerate([*poor.values(), *[CLAP] * 4]))) == [0, 40, 44, 48, 52, 56]
 
 
 def test_budget_spends_what_a_steady_stream_leaves_once_a_period() -> None:

@@ -311,7 +311,7 @@ def test_without_the_answer_such_a_policy_is_asked_for_rho_alone() -> None:
 
 def test_drift_survives_skipped_windows_a_restart_and_the_streams_end() -> None:
     """`local` skips windows 4 to 6, where the context changes, then comes back; then the camera starts anew."""
-    gate: Gate[str] = Gate(lambda: Drift(patience=1, follow=1))
+    gate: Gate[str] = Gate(lambda: Drift(0.8, patience=1, follow=1))
     sends = []
     for t in range(12):
         sends += gate.window(key(t), "", now=float(t))

@@ -11,7 +11,7 @@ import numpy as np
 from clownfish.evaluation.liverun import arrivals_of, dump_of, filter_of, fusion_of, lives, rho_of
 from clownfish.evaluation.replay import replay
 from clownfish.filters import FILTERS
-from clownfish.filters.base import FilterPolicy
+from clownfish.filters.base import FilterPolicy, SeesLocal
 from clownfish.filters.never import Never
 from clownfish.gate import Decision, Gate, Send
 from clownfish.messages import FusedResult, StreamKey, WindowKey
@@ -85,6 +85,8 @@ def verify_gate(record: Record) -> Check | None:
 
     rows = list(zip(*(record.column("filter", name).tolist() for name in TABLES["filter"]), strict=True))
     others = {t for t, what, _, _ in rows if what in _OTHERS}
+    p_local = dict(zip(record.column("local", "t").tolist(), record.column("local", "p"), strict=True))
+    services = ["filter", "record", *(["fusion"] if isinstance(section.policy.build(FILTERS), SeesLocal) else [])]
     gate, said, live = make_gate(), [], []
     for t, what, at_s, value in rows:
         window = WindowKey(*key, t)
@@ -92,7 +94,7 @@ def verify_gate(record: Record) -> Check | None:
         if what == "window":
             decisions = gate.window(window, None, at_s)
         elif what == "rho":
-            decisions = gate.rho(window, None if np.isnan(value) else value, at_s)
+            decisions = gate.rho(window, None if np.isnan(value) else value, at_s, p_local.get(t))
         elif what == "timer":
             decisions = gate.timer(at_s)
         elif what == "end":
@@ -113,7 +115,7 @@ def verify_gate(record: Record) -> Check | None:
     what = f"{sent} windows sent of {len(live)}, by {section.policy.kind}"
     if others:
         what += f"; {len(others)} that other streams crowded out are not compared"
-    return Check(what, _refused(record, "filter", "record"), difference)
+    return Check(what, _refused(record, *services), difference)
 
 
 def _refused(record: Record, *services: str) -> str:

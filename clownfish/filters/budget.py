@@ -1,32 +1,33 @@
 """Budget: drift that spends a given share of cloud-only's frames, and no more. Not in the paper.
 
-A bucket fills by `share` of one window's new frames with each window. What a window costs is what it shows that was not
-sent before: `span` windows' worth where it shares no frame with the last one sent, a quarter of that right after it. The
-threshold of drift follows the bucket: while it is full, the slightest change of the local answer is worth a question; as
-it empties, only a plain one is. So a restless stream asks at its largest changes, a steady one at its small ones, and
-both come out at the same bytes.
+With each window a bucket fills by `share` of a window's new frames. A window costs what it shows that was not sent yet:
+`span` windows' worth where it shares no frame with the last one sent, a quarter of that right after it. Drift's
+threshold follows the bucket: while it is full, the slightest change of the local answer is worth a question; as it
+empties, only a plain one is. So a restless stream asks at its largest changes and a steady one at its small ones. What
+a steady stream leaves stays unspent: asking again in a context that the cloud has seen was measured, and gains nothing.
 """
 
 from __future__ import annotations
+
+import math
 
 from clownfish.errors import ConfigError
 from clownfish.filters.drift import Drift
 from clownfish.messages import Vector
 
 LOWEST, HIGHEST = 0.3, 0.995
-"""Threshold of an empty and of a full bucket: answers that overlap by less are of different classes for certain, those
-that overlap by more differ by noise."""
+"""Threshold of an empty and of a full bucket; between them it grows as the square root of what is saved."""
 
 
 class Budget(Drift):
     """Of a stream's frames, sends no more than `share`, and the first window.
 
     `reserve` is what the bucket holds at most, in windows' worth of new frames: how much may be spent at once after a
-    steady time. `span` is how many windows on no frame is shared any more: the window's size ÷ its stride.
+    steady time. `span` windows on, no frame is shared any more: the window's size ÷ its stride.
     """
 
     def __init__(
-        self, share: float = 0.2, reserve: float = 32, patience: int = 1, follow: int = 1, n_w: int = 60, span: int = 4
+        self, share: float = 0.2, reserve: float = 32, patience: int = 2, follow: int = 0, n_w: int = 60, span: int = 4
     ) -> None:
         """`share` in (0, 1], `reserve` ≥ `span` ≥ 1; the others as in Drift. Raises ConfigError."""
         super().__init__(HIGHEST, patience, follow, n_w)
@@ -48,7 +49,7 @@ class Budget(Drift):
         if self._seen is not None and t > self._seen:
             self._saved = min(self.reserve, self._saved + self.share * (t - self._seen))
         self._seen = t if self._seen is None else max(t, self._seen)
-        self.threshold = LOWEST + (HIGHEST - LOWEST) * max(0.0, self._saved / self.reserve)
+        self.threshold = LOWEST + (HIGHEST - LOWEST) * math.sqrt(max(0.0, self._saved / self.reserve))
         return super().on_local(t, rho, p_local)
 
     def _may_send(self, t: int) -> bool:

@@ -30,7 +30,7 @@ class Drift:
     interleave. Where `local` is silent for long, every `n_w` + SILENCE-th window is sent unasked.
     """
 
-    def __init__(self, threshold: float = 0.8, patience: int = 1, follow: int = 0, n_w: int = 60) -> None:
+    def __init__(self, threshold: float = 0.99, patience: int = 0, follow: int = 1, n_w: int = 60) -> None:
         """`threshold` in (0, 1]; `patience`, `follow` ≥ 0 and `n_w` ≥ 1, in windows. Raises ConfigError."""
         if not 0.0 < threshold <= 1.0:
             raise ConfigError(f"drift: threshold is {threshold}; expected 0 < threshold ≤ 1, an overlap")

@@ -8,6 +8,7 @@ from clownfish.evaluation.cli.dump import dump
 from clownfish.evaluation.cli.join import join
 from clownfish.evaluation.cli.methods import methods
 from clownfish.evaluation.cli.paper import figure, paper, table
+from clownfish.evaluation.cli.policies import policies
 from clownfish.evaluation.cli.replay import replay
 from clownfish.evaluation.cli.streams import streams
 
@@ -25,3 +26,4 @@ eval_app.command()(figure)
 eval_app.command()(table)
 eval_app.command()(paper)
 eval_app.command()(methods)
+eval_app.command()(policies)

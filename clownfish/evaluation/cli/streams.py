@@ -45,9 +45,18 @@ def streams(
     remote: Remote = "",
     discard: Discard = "",
     similarity: Annotated[
-        str, typer.Option(metavar="KIND[,OPTION=VALUE...]", help="siminet, cosine, euclidean, constant, oracle …")
+        str,
+        typer.Option(metavar="KIND[,OPTION=VALUE...]", help="siminet, overlap,of=siminet, constant, oracle …"),
     ] = "siminet",
     n_w: Annotated[int, typer.Option("--n-w", min=1, help="Filter interval, in windows.")] = 6,
+    policy: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND[,OPTION=VALUE...]",
+            help="drift, budget, periodic, always …",
+            show_default="the paper's at interval --n-w",
+        ),
+    ] = "",
     lag: Annotated[int, typer.Option(help="Of every remote result, in windows; −1: the cloud never answers.")] = 1,
     theta: Annotated[
         float | None, typer.Option(min=0, max=1, help="θ, below which β no longer counts.", show_default="the pair's")
@@ -88,17 +97,18 @@ def streams(
     named = chosen_set(videos, data, part, dataset, root, option or (), pair)
     pair_said = settings_of(named, local, remote, discard, codec, device, precision)
     chosen = plugin(similarity)
-    if chosen.kind == "siminet" and "weights" not in chosen.options and pair_said.siminet:
-        chosen = Plugin("siminet", {**chosen.options, "weights": pair_said.siminet})
+    of_siminet = "siminet" in (chosen.kind, chosen.options.get("of"))
+    if of_siminet and "weights" not in chosen.options and pair_said.siminet:
+        chosen = Plugin(chosen.kind, {**chosen.options, "weights": pair_said.siminet})
     settings = Settings(
-        policy=Plugin("context_aware", {"n_w": n_w}),
+        policy=plugin(policy) if policy else Plugin("context_aware", {"n_w": n_w}),
         similarity=chosen,
         fusion=pair_said.fusion if theta is None else dataclasses.replace(pair_said.fusion, theta=theta),
         lag=None if lag == -1 else lag,
         fix_ma_alpha=alpha,
         discard=pair_said.discard,
     )
-    if settings.similarity.kind == "siminet":
+    if of_siminet:
         weights = settings.similarity.options.get("weights", "zoo:ucf9/siminet")
         check_siminet(read_siminet_description(weights), read_description(pair_said.record.local))
     recorder = Recorder(pair_said.record, dumps)

@@ -1,0 +1,112 @@
+"""`clownfish eval policies`: which filter policy spends given bytes best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clownfish.evaluation.cli.options import (
+    CodecName,
+    Data,
+    DatasetName,
+    DatasetOption,
+    DeviceName,
+    Discard,
+    DumpFolder,
+    Local,
+    Pair,
+    Part,
+    PrecisionName,
+    Remote,
+    Root,
+    Videos,
+    chosen_set,
+    settings_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from clownfish.evaluation.beyond.policies import Row
+
+
+def policies(
+    videos: Videos = None,
+    data: Data = "",
+    part: Part = "",
+    dataset: DatasetName = "",
+    root: Root = None,
+    option: DatasetOption = None,
+    pair: Pair = "",
+    local: Local = "",
+    remote: Remote = "",
+    discard: Discard = "",
+    codec: CodecName = "jpeg",
+    dumps: DumpFolder = Path("runs/dumps"),
+    output: Annotated[Path, typer.Option("--out", help="Folder for policies.csv and policies.png.")] = Path("runs"),
+    tried: Annotated[bool, typer.Option(help="Also those that were tried and not kept.")] = True,
+    device: DeviceName = "auto",
+    precision: PrecisionName = "fp32",
+) -> None:
+    """Replay every filter policy at lags 0 to 8; compare it with the paper's at n_w = 6, with edge and with cloud."""
+    import csv
+    from dataclasses import asdict, fields
+
+    from rich.console import Console
+
+    from clownfish.errors import DatasetError, ModelError
+    from clownfish.evaluation.beyond.policies import KEPT, NOT_KEPT, Row, compute, draw
+    from clownfish.evaluation.recorder import Recorder
+    from clownfish.models.description import check_siminet, read_description, read_siminet_description
+
+    chosen = chosen_set(videos, data, part, dataset, root, option or (), pair)
+    settings = settings_of(chosen, local, remote, discard, codec, device, precision)
+    if not settings.siminet:
+        raise ModelError(f"{chosen.pair} names no SimiNet, whose ρ the policies are compared with")
+    check_siminet(read_siminet_description(settings.siminet), read_description(settings.record.local))
+    recorder = Recorder(settings.record, dumps)
+    streams = []
+    console = Console()
+    with Console(stderr=True).status("") as status:
+        for source, truth in chosen.sources.items():
+            if truth is None:
+                raise DatasetError(f"{source} has no ground truth: put a .csv beside it")
+            recorder.check(source, truth)
+            status.update(f"{source}: both models")
+            streams.append((recorder.dump(source, truth=truth), truth))
+        candidates = KEPT + NOT_KEPT if tried else KEPT
+        rows = compute(streams, settings.fusion, settings.siminet, candidates, say=status.update)
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / "policies.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+    draw(rows).savefig(output / "policies.png", dpi=110)
+    console.print(_table(rows))
+    console.print(f"{output / 'policies.csv'}, {output / 'policies.png'}", highlight=False, soft_wrap=True)
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    """Final, and live at lags 1 and 8, in percent; the gain over the paper's policy with its interval."""
+    from rich.table import Table
+
+    from clownfish.evaluation.beyond.policies import REFERENCE, SHOWN
+
+    table = Table(show_edge=False, pad_edge=False)
+    for name in ("policy", "ρ", "bytes", *(column for title in SHOWN.values() for column in (title, "gain"))):
+        table.add_column(name, justify="left" if name in ("policy", "ρ") else "right")
+    shown: dict[tuple[str, str, str], dict[str, Row]] = {}
+    for row in rows:
+        if row.against == REFERENCE and row.lag in SHOWN:
+            shown.setdefault((row.policy, row.options, row.similarity), {})[row.lag] = row
+    for (policy, options, similarity), by_lag in shown.items():
+        cells = []
+        for row in (by_lag[lag] for lag in SHOWN):
+            interval = f"{100 * row.gain:+.1f} ({100 * row.gain_low:+.1f} to {100 * row.gain_high:+.1f})"
+            cells += [f"{100 * row.accuracy:.1f}", interval]
+        table.add_row(f"{policy} {options}", similarity, f"{100 * row.bytes_share:.1f}", *cells)
+    return table
