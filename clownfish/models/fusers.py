@@ -62,31 +62,54 @@ def begun_at(at: Tensor, lag: int) -> Tensor:
 
 
 class BayesianModule(nn.Module):
-    """The hidden Markov chain of `fusions.bayesian`."""
+    """The hidden Markov chain of `fusions.bayesian`.
 
-    def __init__(self, classes: int) -> None:
+    Parameters are how far it has come from where it began, so that weight decay holds it there: each model's answer as
+    evidence for what it says, and what follows as often as it is.
+    """
+
+    def __init__(self, classes: int, share: Tensor | None = None) -> None:
+        """`share`: how often each class is, (classes,); without it, all are as often."""
         super().__init__()
-        one = torch.eye(classes)
-        # Windows share three quarters of their frames, so a local answer is begun with as a quarter of evidence.
-        self.local_weight, self.local_bias = nn.Parameter(one / 4), nn.Parameter(torch.zeros(classes))
-        self.remote_weight, self.remote_bias = nn.Parameter(one.clone()), nn.Parameter(torch.zeros(classes))
-        self.leave_slope = nn.Parameter(torch.tensor([-0.7]))
-        self.leave_bias = nn.Parameter(torch.full((classes,), -1.5))
-        self.next_logits = nn.Parameter(torch.zeros(classes, classes))
-        self.prior_logits = nn.Parameter(torch.zeros(classes))
-        self.register_buffer("diagonal", torch.eye(classes, dtype=torch.bool), persistent=False)
+        self.local_mix, self.local_bias = _zeros(classes, classes), _zeros(classes)
+        self.remote_mix, self.remote_bias = _zeros(classes, classes), _zeros(classes)
+        self.slope_change, self.leave_change = _zeros(1), _zeros(classes)
+        self.next_change, self.prior_change = _zeros(classes, classes), _zeros(classes)
+        share = torch.full((classes,), 1 / classes) if share is None else share
+        self.register_buffer("log_share", share.log())
+        self.register_buffer("one", torch.eye(classes), persistent=False)
 
-    def begin_with(self, share: Tensor) -> None:
-        """How often each class is, (classes,): what is first, and what follows."""
-        with torch.no_grad():
-            self.prior_logits.copy_(share.log())
-            self.next_logits.copy_(share.log().expand_as(self.next_logits))
+    @property
+    def local_weight(self) -> Tensor:
+        """Windows share three quarters of their frames, so a local answer is begun with as a quarter of evidence."""
+        return self.get_buffer("one") / 4 + self.local_mix
+
+    @property
+    def remote_weight(self) -> Tensor:
+        return self.get_buffer("one") + self.remote_mix
 
     @property
     def next(self) -> Tensor:
         """(classes, classes): what follows a context that was left."""
-        diagonal = self.get_buffer("diagonal")
-        return torch.softmax(self.next_logits.masked_fill(diagonal, -torch.inf), dim=1)
+        logits = self.get_buffer("log_share") + self.next_change
+        return torch.softmax(logits.masked_fill(self.get_buffer("one") > 0, -torch.inf), dim=1)
+
+    @property
+    def prior(self) -> Tensor:
+        """(classes,): what a stream begins with."""
+        return torch.softmax(self.get_buffer("log_share") + self.prior_change, 0)
+
+    def leave(self, logit_rho: Tensor) -> Tensor:
+        """(…, classes): probability that each context is left."""
+        return torch.sigmoid(self.leave_slope * logit_rho[..., None] + self.leave_bias)
+
+    @property
+    def leave_slope(self) -> Tensor:
+        return self.slope_change - 0.7
+
+    @property
+    def leave_bias(self) -> Tensor:
+        return self.leave_change - 1.5
 
     def tensors(self) -> dict[str, Tensor]:
         """As `fusions.bayesian` reads them."""
@@ -98,14 +121,13 @@ class BayesianModule(nn.Module):
             "leave.slope": self.leave_slope,
             "leave.bias": self.leave_bias,
             "next": self.next,
-            "prior": torch.softmax(self.prior_logits, 0),
+            "prior": self.prior,
         }
 
     def forward(self, seen: Seen, at: Tensor, lag: int, ahead: int) -> Said:
         local = (seen.log_local @ self.local_weight + self.local_bias) * seen.inferred[..., None]
         evidence = local + (seen.log_remote @ self.remote_weight + self.remote_bias) * seen.sent[..., None]
-        leave = torch.sigmoid(self.leave_slope * seen.logit_rho[..., None] + self.leave_bias)
-        follows, prior = self.next, torch.softmax(self.prior_logits, 0)
+        leave, follows, prior = self.leave(seen.logit_rho), self.next, self.prior
 
         def step(p: Tensor, leave: Tensor, evidence: Tensor) -> Tensor:
             left = p * leave
@@ -192,3 +214,7 @@ class RecurrentModule(nn.Module):
 
 
 _OF = ("ih", "hh")
+
+
+def _zeros(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.zeros(shape))

@@ -71,11 +71,9 @@ def built(config: FuserConfig, learned: Learned) -> Fuser:
     """The module before it has learnt anything but how often each class is."""
     if config.method == "recurrent":
         return RecurrentModule(len(learned.classes), config.units, config.lookahead)
-    module = BayesianModule(len(learned.classes))
     count = torch.ones(len(learned.classes))
     count.scatter_add_(0, learned.train.label.flatten(), learned.train.weight.flatten())
-    module.begin_with(count / count.sum())
-    return module
+    return BayesianModule(len(learned.classes), count / count.sum())
 
 
 def _epoch(

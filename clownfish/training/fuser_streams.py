@@ -68,6 +68,9 @@ class Learned:
 def learned_from(config: FuserConfig, say: Say) -> Learned:
     """The streams of a configuration, dumped where they are not yet: minutes each. Raises what the recorder raises, and
     DatasetError for a stream without ground truth."""
+    both = set(expanded(config.train)) & set(expanded(config.validation))
+    if both:
+        raise ConfigError(f"{sorted(both)[0]} is both to train and to validate on; a stream can be one")
     tree = read_pair(config.pair)
     capture = Capture(**tree.get("capture", {}))
     settings = RecordSettings(
@@ -97,9 +100,6 @@ def learned_from(config: FuserConfig, say: Say) -> Learned:
             local, remote = dump.header.local.name, dump.header.remote.name
             dumped.append((dump, truth, rhos(dump, similarity)))
         found.append(side_by_side(dumped, intervals))
-    both = set(expanded(config.train)) & set(expanded(config.validation))
-    if both:
-        raise ConfigError(f"{sorted(both)[0]} is both to train and to validate on; a stream can be one")
     return Learned(classes, local, remote, *found)
 
 
