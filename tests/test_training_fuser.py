@@ -131,7 +131,7 @@ def test_it_learns_to_be_better_than_the_edge_and_than_the_papers_method(tmp_pat
     from clownfish.evaluation.compare import score
     from clownfish.evaluation.replay import replay
 
-    rate = {"learning_rate": 0.02 if method == "recurrent" else 0.01, "epochs": 6}
+    rate = {"learning_rate": 0.02, "hidden_learning_rate": 0.01, "epochs": 6}
     settings = config(tmp_path, method, fit=QUICK | rate)
     known = learned()
     module, scores = fit(settings, known, lambda line: None)
