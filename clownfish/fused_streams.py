@@ -67,6 +67,11 @@ class FusedStreams:
         """Epochs not finished yet."""
         return len(self._epochs)
 
+    @property
+    def rejected(self) -> int:
+        """Messages that no machine took: of an epoch that is over, a window that was answered, no distribution."""
+        return sum(self.counts[why] for why in ("local_stale", "local_duplicate", "remote_stale", "refused"))
+
     def local(self, result: LocalResult, now: float) -> list[FusedResult | End]:
         """A window was inferred: its revision 0, and closing revisions of windows that left the horizon."""
         key = StreamKey(result.stream, result.epoch)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from clownfish.evaluation.cli.dump import dump
 from clownfish.evaluation.cli.join import join
 from clownfish.evaluation.cli.methods import methods
+from clownfish.evaluation.cli.replay import replay
 from clownfish.evaluation.cli.streams import streams
 
 eval_app = typer.Typer(
@@ -14,11 +16,8 @@ eval_app = typer.Typer(
 )
 
 
-@eval_app.callback()
-def _group() -> None:
-    """Keeps each command a word of its own while there is only one."""
-
-
 eval_app.command()(streams)
 eval_app.command()(join)
+eval_app.command()(dump)
+eval_app.command()(replay)
 eval_app.command()(methods)

@@ -2,35 +2,95 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from clownfish.pair import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from clownfish.evaluation.sets import EvaluationSet, PairSettings
     from clownfish.settings import Plugin
-    from clownfish.sources.truth import Truth
 
 T = TypeVar("T", bound=str)
 
+Videos = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[VIDEO...]", help="Video files (truth in the .csv beside), or shapes:…, puppets:…"),
+]
+Data = Annotated[str, typer.Option(help="An evaluation set with its pair: puppets or ucf9.")]
+Part = Annotated[str, typer.Option(help="Of the evaluation set: test; validation, to choose by.")]
+DatasetName = Annotated[str, typer.Option("--dataset", help="A data set, all of whose streams are taken, too.")]
+Root = Annotated[Path | None, typer.Option(help="Its folder, or the evaluation set's.")]
+DatasetOption = Annotated[
+    list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Option of the data set; repeatable.")
+]
+Pair = Annotated[
+    str, typer.Option(help="Models: zoo:SET, or a .toml file.", show_default=f"the evaluation set's, or {DEFAULT}")
+]
+Local = Annotated[str, typer.Option(help="Local model, in place of the pair's.")]
+Remote = Annotated[str, typer.Option(help="Remote model, in place of the pair's.")]
+Discard = Annotated[str, typer.Option(help="Early-discard model, in place of the pair's.")]
+CodecName = Annotated[str, typer.Option("--codec", metavar="KIND[,OPTION=VALUE...]", help="raw, png, jpeg.")]
+DumpFolder = Annotated[Path, typer.Option("--dumps", help="Folder where the models' answers are kept.")]
+DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+PrecisionName = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")]
 
-def streams_of(dataset: str, root: Path | None, options: Iterable[str]) -> dict[str, Truth | None]:
-    """Video file → its truth, of all streams of a data set. Raises ConfigError or DatasetError; also for a set that has
-    no streams."""
-    from clownfish.datasets import open_dataset
-    from clownfish.datasets.probe import Probe
-    from clownfish.errors import ConfigError, DatasetError
-    from clownfish.sources.truth import Context, Truth
-    from clownfish.training.data import options_of
 
-    if root is None:
-        raise ConfigError(f"--dataset {dataset}: its folder is missing; say --root FOLDER")
-    found: dict[str, Truth | None] = {}
-    for stream in open_dataset(dataset, root, Probe(), options_of(options)).streams():
-        found[str(stream.path)] = Truth(tuple(Context(i.start, i.end, i.label) for i in stream.intervals))
-    if not found:
-        raise DatasetError(f"{root}: holds no streams: no part of it is held back to measure on")
-    return found
+def chosen_set(
+    videos: Iterable[str] | None,
+    data: str,
+    part: str,
+    dataset: str,
+    root: Path | None,
+    option: Iterable[str],
+    pair: str,
+) -> EvaluationSet:
+    """What the words name: an evaluation set, or videos and a data set's streams. Raises ConfigError, DatasetError or
+    SourceError; also for nothing at all."""
+    from clownfish.errors import ConfigError
+    from clownfish.evaluation.sets import EvaluationSet, evaluation_set, streams_of
+    from clownfish.sources import truth_of
+
+    if data:
+        if videos or dataset:
+            raise ConfigError(
+                f"--data {data} is a whole set of streams: leave out {'--dataset' if dataset else 'VIDEO'}"
+            )
+        chosen = evaluation_set(data, part or "test", root)
+        return dataclasses.replace(chosen, pair=pair) if pair else chosen
+    if part:
+        raise ConfigError(f"--part {part} is of an evaluation set: say --data, too")
+    truths = {source: truth_of(source) for source in videos or ()}
+    if dataset:
+        truths |= streams_of(dataset, root, option)
+    if not truths:
+        raise ConfigError(
+            "nothing to measure on: name videos, a set with --data, or a data set with --dataset and --root"
+        )
+    return EvaluationSet(pair or DEFAULT, truths)
+
+
+def settings_of(
+    chosen: EvaluationSet, local: str, remote: str, discard: str, codec: str, device: str, precision: str
+) -> PairSettings:
+    """The settings of the chosen pair, with what the command line puts in their place. Raises ConfigError."""
+    from clownfish.evaluation.recorder import DEVICES, PRECISIONS
+    from clownfish.evaluation.sets import pair_settings
+
+    return pair_settings(
+        chosen.pair,
+        local=local,
+        remote=remote,
+        discard=discard,
+        codec=plugin(codec),
+        device=one_of("--device", device, DEVICES),
+        precision=one_of("--precision", precision, PRECISIONS),
+    )
 
 
 def plugin(text: str) -> Plugin:
