@@ -19,12 +19,13 @@ LOOKAHEAD = 5
 def module(method: str, classes: int, seed: int = 0, lookahead: int = LOOKAHEAD) -> BayesianModule | RecurrentModule:
     """Random, but such that both models' answers count for something."""
     torch.manual_seed(seed)
-    made = RecurrentModule(classes, 7, lookahead) if method == "recurrent" else BayesianModule(classes)
+    recurrent = method == "recurrent"
+    made = RecurrentModule(classes, 7, max(1, lookahead - 2)) if recurrent else BayesianModule(classes)
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape))
         if isinstance(made, RecurrentModule):
-            made.skip.copy_(torch.tensor([1.0, 2.0]))
+            made.weigh.copy_(torch.tensor([1.0, 2.0, 0.7]))
     return made.eval()
 
 

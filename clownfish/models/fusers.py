@@ -61,51 +61,85 @@ def begun_at(at: Tensor, lag: int) -> Tensor:
     return (at - lag - 1).clamp_min(-1)
 
 
-class BayesianModule(nn.Module):
-    """The hidden Markov chain of `fusions.bayesian`."""
+class HiddenModule(nn.Module):
+    """The hidden Markov chain of `fusions.hidden`.
 
-    def __init__(self, classes: int) -> None:
+    Parameters are how far it has come from where it began, so that weight decay holds it there: each model's answer as
+    evidence for what it says, and what follows as often as it is.
+    """
+
+    def __init__(self, classes: int, share: Tensor | None = None) -> None:
+        """`share`: how often each class is, (classes,); without it, all are as often."""
         super().__init__()
-        one = torch.eye(classes)
-        # Windows share three quarters of their frames, so a local answer is begun with as a quarter of evidence.
-        self.local_weight, self.local_bias = nn.Parameter(one / 4), nn.Parameter(torch.zeros(classes))
-        self.remote_weight, self.remote_bias = nn.Parameter(one.clone()), nn.Parameter(torch.zeros(classes))
-        self.leave_slope = nn.Parameter(torch.tensor([-0.7]))
-        self.leave_bias = nn.Parameter(torch.full((classes,), -1.5))
-        self.next_logits = nn.Parameter(torch.zeros(classes, classes))
-        self.prior_logits = nn.Parameter(torch.zeros(classes))
-        self.register_buffer("diagonal", torch.eye(classes, dtype=torch.bool), persistent=False)
+        self.local_mix, self.local_bias = _zeros(classes, classes), _zeros(classes)
+        self.remote_mix, self.remote_bias = _zeros(classes, classes), _zeros(classes)
+        self.slope_change, self.leave_change = _zeros(1), _zeros(classes)
+        self.next_change = _zeros(classes, classes)
+        share = torch.full((classes,), 1 / classes) if share is None else share
+        self.register_buffer("log_share", share.log())
+        self.register_buffer("one", torch.eye(classes), persistent=False)
 
-    def begin_with(self, share: Tensor) -> None:
-        """How often each class is, (classes,): what is first, and what follows."""
-        with torch.no_grad():
-            self.prior_logits.copy_(share.log())
-            self.next_logits.copy_(share.log().expand_as(self.next_logits))
+    def tensors(self) -> dict[str, Tensor]:
+        """As `fusions.hidden` reads them."""
+        return {
+            # windows share three quarters of their frames, so a local answer is begun with as a quarter of evidence
+            "local.weight": self.get_buffer("one") / 4 + self.local_mix,
+            "local.bias": self.local_bias,
+            "remote.weight": self.get_buffer("one") + self.remote_mix,
+            "remote.bias": self.remote_bias,
+            "leave.slope": self.slope_change - 0.7,
+            "leave.bias": self.leave_change - 1.5,
+            "next": self.next,
+        }
 
     @property
     def next(self) -> Tensor:
         """(classes, classes): what follows a context that was left."""
-        diagonal = self.get_buffer("diagonal")
-        return torch.softmax(self.next_logits.masked_fill(diagonal, -torch.inf), dim=1)
+        logits = self.get_buffer("log_share") + self.next_change
+        return torch.softmax(logits.masked_fill(self.get_buffer("one") > 0, -torch.inf), dim=1)
+
+    def evidence(self, seen: Seen) -> tuple[Tensor, Tensor]:
+        """(of the local answers alone, of all that is known), log-likelihoods (windows, streams, classes)."""
+        of = self.tensors()
+        local = (seen.log_local @ of["local.weight"] + of["local.bias"]) * seen.inferred[..., None]
+        return local, local + (seen.log_remote @ of["remote.weight"] + of["remote.bias"]) * seen.sent[..., None]
+
+    def leave(self, seen: Seen) -> Tensor:
+        """(windows, streams, classes): probability that each context was left."""
+        return torch.sigmoid((self.slope_change - 0.7) * seen.logit_rho[..., None] + self.leave_change - 1.5)
+
+    def messages(self, evidence: Tensor, leave: Tensor, ahead: int) -> Tensor:
+        """(windows − ahead, streams, classes): what the `ahead` windows that follow tell of each, summing to 1."""
+        count = len(evidence) - ahead
+        message = torch.full_like(evidence[:count], 1 / evidence.shape[-1])
+        for k in range(ahead, 0, -1):
+            later = slice(k, k + count)
+            stayed = torch.softmax(evidence[later], -1) * message
+            message = stayed + leave[later] * (stayed @ self.next.T - stayed)
+            message = message / message.sum(-1, keepdim=True)
+        return message
+
+
+class BayesianModule(nn.Module):
+    """`fusions.bayesian`."""
+
+    def __init__(self, classes: int, share: Tensor | None = None) -> None:
+        super().__init__()
+        self.hidden = HiddenModule(classes, share)
+        self.prior_change = _zeros(classes)
+
+    @property
+    def prior(self) -> Tensor:
+        """(classes,): what a stream begins with."""
+        return torch.softmax(self.hidden.get_buffer("log_share") + self.prior_change, 0)
 
     def tensors(self) -> dict[str, Tensor]:
         """As `fusions.bayesian` reads them."""
-        return {
-            "local.weight": self.local_weight,
-            "local.bias": self.local_bias,
-            "remote.weight": self.remote_weight,
-            "remote.bias": self.remote_bias,
-            "leave.slope": self.leave_slope,
-            "leave.bias": self.leave_bias,
-            "next": self.next,
-            "prior": torch.softmax(self.prior_logits, 0),
-        }
+        return {**self.hidden.tensors(), "prior": self.prior}
 
     def forward(self, seen: Seen, at: Tensor, lag: int, ahead: int) -> Said:
-        local = (seen.log_local @ self.local_weight + self.local_bias) * seen.inferred[..., None]
-        evidence = local + (seen.log_remote @ self.remote_weight + self.remote_bias) * seen.sent[..., None]
-        leave = torch.sigmoid(self.leave_slope * seen.logit_rho[..., None] + self.leave_bias)
-        follows, prior = self.next, torch.softmax(self.prior_logits, 0)
+        local, evidence = self.hidden.evidence(seen)
+        leave, follows, prior = self.hidden.leave(seen), self.hidden.next, self.prior
 
         def step(p: Tensor, leave: Tensor, evidence: Tensor) -> Tensor:
             left = p * leave
@@ -127,28 +161,23 @@ class BayesianModule(nn.Module):
             p = torch.where(there, step(p, leave[now], local[now]), p)
         live = known[at] if lag == 0 else p
 
-        count = windows - ahead
-        message = torch.ones_like(known[:count])
-        for k in range(ahead, 0, -1):
-            later = slice(k, k + count)
-            message = torch.softmax(evidence[later], -1) * message
-            message = message - leave[later] * message + leave[later] * (message @ follows.T)
-            message = message / message.sum(-1, keepdim=True)
-        closing = known[:count] * message
+        closing = known[: windows - ahead] * self.hidden.messages(evidence, leave, ahead)
         closing = closing / closing.sum(-1, keepdim=True)
         return Said((known + 1e-12).log(), (live + 1e-12).log(), (closing + 1e-12).log())
 
 
 class RecurrentModule(nn.Module):
-    """The gated recurrent unit of `fusions.recurrent`."""
+    """`fusions.recurrent`, with layers for `heads` offsets."""
 
-    def __init__(self, classes: int, units: int, lookahead: int) -> None:
+    def __init__(self, classes: int, units: int, heads: int, share: Tensor | None = None, dropout: float = 0.0) -> None:
         super().__init__()
         self.cell = nn.GRU(2 * classes + 2, units)
         self.now = nn.Linear(units, classes)
-        self.later_weight = nn.Parameter(torch.empty(lookahead, classes, units).uniform_(-1, 1) / units**0.5)
-        self.later_bias = nn.Parameter(torch.zeros(lookahead, classes))
-        self.skip = nn.Parameter(torch.full((2,), 0.5))
+        self.later_weight = nn.Parameter(torch.empty(heads, classes, units).uniform_(-1, 1) / units**0.5)
+        self.later_bias = nn.Parameter(torch.zeros(heads, classes))
+        self.weigh = nn.Parameter(torch.full((3,), 0.5))
+        self.hidden = HiddenModule(classes, share)
+        self.dropout = nn.Dropout(dropout)
 
     def tensors(self) -> dict[str, Tensor]:
         """As `fusions.recurrent` reads them."""
@@ -159,7 +188,8 @@ class RecurrentModule(nn.Module):
             "now.bias": self.now.bias,
             "later.weight": self.later_weight,
             "later.bias": self.later_bias,
-            "skip": self.skip,
+            "weigh": self.weigh,
+            **self.hidden.tensors(),
         }
 
     def forward(self, seen: Seen, at: Tensor, lag: int, ahead: int) -> Said:
@@ -168,9 +198,9 @@ class RecurrentModule(nn.Module):
         rho = seen.logit_rho[..., None] / SCALE
         remote = (seen.log_remote + SHIFT) / SCALE * sent
         states, _ = self.cell(torch.cat([local, remote, rho, sent], -1))
-        said_local = self.skip[0] * seen.log_local * inferred
-        said = said_local + self.skip[1] * seen.log_remote * sent
-        known = self.now(states) + said
+        said_local = self.weigh[0] * seen.log_local * inferred
+        said = said_local + self.weigh[1] * seen.log_remote * sent
+        known = self.now(self.dropout(states)) + said
 
         if lag == 0:
             live = known[at]
@@ -183,12 +213,20 @@ class RecurrentModule(nn.Module):
             for steps in sorted(set((at - begun).tolist())):
                 which = (at - begun) == steps
                 t = begun[which][None] + torch.arange(1, steps + 1)[:, None]
-                x = alone[t].flatten(1, 2)
-                _, last = self.cell(x, padded[begun[which] + 1].flatten(0, 1)[None])
-                live[which] = self.now(last[0]).view(-1, *known.shape[1:]) + said_local[at[which]]
-        weight, bias = self.later_weight[ahead - 1], self.later_bias[ahead - 1]
-        closing = states[ahead:] @ weight.T + bias + said[: len(said) - ahead]
+                _, last = self.cell(alone[t].flatten(1, 2), padded[begun[which] + 1].flatten(0, 1)[None])
+                live[which] = self.now(self.dropout(last[0])).view(-1, *known.shape[1:]) + said_local[at[which]]
+
+        count, offset = len(states) - ahead, min(ahead, len(self.later_weight))
+        later = self.dropout(states[offset : offset + count])
+        closing = later @ self.later_weight[offset - 1].T + self.later_bias[offset - 1] + said[:count]
+        _, evidence = self.hidden.evidence(seen)
+        message = self.hidden.messages(evidence, self.hidden.leave(seen), ahead)
+        closing = closing + self.weigh[2] * (message + 1e-12).log()
         return Said(*(F.log_softmax(x, -1) for x in (known, live, closing)))
 
 
 _OF = ("ih", "hh")
+
+
+def _zeros(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.zeros(shape))

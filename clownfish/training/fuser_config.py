@@ -29,12 +29,20 @@ class FuserFit(_Section):
     """Windows of a piece whose live answers are judged."""
     learning_rate: float = Field(default=5e-3, gt=0)
     weight_decay: float = Field(default=1e-3, ge=0)
+    hidden_learning_rate: float = Field(default=2e-3, gt=0)
+    """Of the hidden Markov chain, whose inputs are logarithms as they are …"""
+    hidden_weight_decay: float = Field(default=1.0, ge=0)
+    """… and which is held where it began."""
     max_lag: int = Field(default=8, ge=0)
     """Each batch draws its lag from 0 to this."""
     n_w: tuple[int, ...] = Field(default=(4, 6, 8, 12, 20), min_length=1)
     """Filter intervals of the paper's policy, one a batch …"""
     random_share: float = Field(default=0.5, ge=0, le=1)
     """… but for this share of batches, whose windows are sent at random."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Of the recurrent method's state, where answers are read off it."""
+    jitter: float = Field(default=0.0, ge=0, lt=1)
+    """Each piece's logarithms are scaled by 1 ± this, each model's by its own: as if it were calibrated otherwise."""
     gaps: float = Field(default=0.02, ge=0, lt=1)
     """Share of sent windows that local inference is made to skip."""
 
@@ -65,7 +73,9 @@ class FuserConfig(_Section):
     dumps: Path = Path("runs/dumps")
     units: int = Field(default=48, ge=1)
     """Of the recurrent method's state."""
-    lookahead: int = Field(default=8, ge=1, le=32)
+    heads: int = Field(default=12, ge=1)
+    """Offsets at which the recurrent method's state is read for a closing revision."""
+    lookahead: int = Field(default=16, ge=1, le=32)
     """How many windows after one its closing revision looks at."""
     judged_n_w: tuple[int, ...] = Field(default=(6, 20), min_length=1)
     judged_lags: tuple[int, ...] = Field(default=(1, 4, 8), min_length=1)

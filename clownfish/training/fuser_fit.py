@@ -6,6 +6,7 @@ and is judged by three answers of each window: live, known (once all results hav
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from clownfish.errors import ModelError
+from clownfish.fusions.vectors import FLOOR
 from clownfish.models.fusers import BayesianModule, RecurrentModule
 from clownfish.training.checkpoint import Checkpoint
 from clownfish.training.fuser_config import FuserConfig
@@ -36,7 +38,7 @@ def fit(config: FuserConfig, learned: Learned, say: Say) -> tuple[Fuser, dict[st
     """
     torch.manual_seed(config.seed)
     module = built(config, learned)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=0.0, weight_decay=config.fit.weight_decay)
+    optimizer = torch.optim.AdamW(_groups(config, module), lr=0.0)
     folder = config.runs / config.name
     identity = {"classes": list(learned.classes), "units": config.units, "lookahead": config.lookahead}
     checkpoint = Checkpoint(folder, identity, config.model_dump(mode="json"))
@@ -69,13 +71,24 @@ def fit(config: FuserConfig, learned: Learned, say: Say) -> tuple[Fuser, dict[st
 
 def built(config: FuserConfig, learned: Learned) -> Fuser:
     """The module before it has learnt anything but how often each class is."""
-    if config.method == "recurrent":
-        return RecurrentModule(len(learned.classes), config.units, config.lookahead)
-    module = BayesianModule(len(learned.classes))
-    count = torch.ones(len(learned.classes))
+    classes = len(learned.classes)
+    count = torch.ones(classes)
     count.scatter_add_(0, learned.train.label.flatten(), learned.train.weight.flatten())
-    module.begin_with(count / count.sum())
-    return module
+    share = count / count.sum()
+    if config.method == "bayesian":
+        return BayesianModule(classes, share)
+    return RecurrentModule(classes, config.units, min(config.heads, config.lookahead), share, config.fit.dropout)
+
+
+def _groups(config: FuserConfig, module: Fuser) -> list[dict[str, Any]]:
+    """Parameters with their learning rate (`peak`) and weight decay: the hidden chain's, and all others."""
+    fit = config.fit
+    chain = [p for name, p in module.named_parameters() if name.startswith("hidden.") or name == "prior_change"]
+    others = [p for p in module.parameters() if not any(p is each for each in chain)]
+    groups = [{"params": chain, "peak": fit.hidden_learning_rate, "weight_decay": fit.hidden_weight_decay}]
+    if others:
+        groups.append({"params": others, "peak": fit.learning_rate, "weight_decay": fit.weight_decay})
+    return groups
 
 
 def _epoch(
@@ -89,7 +102,7 @@ def _epoch(
     total = 0.0
     for n in track(say, range(fit.batches), fit.batches, f"epoch {epoch + 1}/{fit.epochs}"):
         for group in optimizer.param_groups:
-            group["lr"] = fit.learning_rate * _rate((epoch * fit.batches + n) / (fit.epochs * fit.batches))
+            group["lr"] = group["peak"] * _rate((epoch * fit.batches + n) / (fit.epochs * fit.batches))
         loss = _loss(config, module, _piece(config, train, rng), rng)
         if not torch.isfinite(loss):
             raise ModelError(f"the fuser's loss is {loss.item()} in epoch {epoch + 1}: lower fit.learning_rate")
@@ -119,7 +132,16 @@ def _piece(config: FuserConfig, train: Streams, rng: np.random.Generator) -> Str
     if rng.uniform() < fit.random_share:
         seen = replace(seen, sent=(torch.rand(seen.sent.shape) < float(rng.choice(_RATES))).float())
     skipped = (torch.rand(seen.sent.shape) < fit.gaps).float() * seen.sent
-    return replace(piece, seen=replace(seen, inferred=1 - skipped))
+    local, remote = (_calibrated_otherwise(x, fit.jitter) for x in (seen.log_local, seen.log_remote))
+    return replace(piece, seen=replace(seen, log_local=local, log_remote=remote, inferred=1 - skipped))
+
+
+def _calibrated_otherwise(log_p: Tensor, jitter: float) -> Tensor:
+    """(windows, pieces, classes), each piece at a temperature of its own."""
+    if not jitter:
+        return log_p
+    scale = 1 + jitter * (2 * torch.rand(log_p.shape[1]) - 1)
+    return torch.log_softmax(log_p * scale[:, None], -1).clamp_min(math.log(FLOOR))
 
 
 def _loss(config: FuserConfig, module: Fuser, piece: Streams, rng: np.random.Generator) -> Tensor:

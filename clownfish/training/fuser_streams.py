@@ -12,12 +12,12 @@ from torch import Tensor
 from clownfish.errors import ConfigError, DatasetError
 from clownfish.evaluation.dump import Dump
 from clownfish.evaluation.metrics import UNSCORED, truth_by_frame
-from clownfish.evaluation.recorder import Recorder, RecordSettings
+from clownfish.evaluation.recorder import Recorder
 from clownfish.evaluation.replay import replay, rhos
+from clownfish.evaluation.sets import pair_settings
 from clownfish.filters.context_aware import ContextAware
 from clownfish.models.fusers import Seen
-from clownfish.pair import read_pair
-from clownfish.settings import Capture, Plugin
+from clownfish.settings import Plugin
 from clownfish.similarity import SIMILARITIES
 from clownfish.sources import truth_of
 from clownfish.sources.truth import Truth
@@ -68,16 +68,14 @@ class Learned:
 def learned_from(config: FuserConfig, say: Say) -> Learned:
     """The streams of a configuration, dumped where they are not yet: minutes each. Raises what the recorder raises, and
     DatasetError for a stream without ground truth."""
-    tree = read_pair(config.pair)
-    capture = Capture(**tree.get("capture", {}))
-    settings = RecordSettings(
-        local=tree["local"]["model"],
-        remote=config.remote or tree["worker"]["model"],
-        width=capture.width,
-        height=capture.height,
+    both = set(expanded(config.train)) & set(expanded(config.validation))
+    if both:
+        raise ConfigError(f"{sorted(both)[0]} is both to train and to validate on; a stream can be one")
+    said = pair_settings(config.pair, remote=config.remote)
+    recorder = Recorder(said.record, config.dumps)
+    similarity = (Plugin("siminet", {"weights": said.siminet}) if said.siminet else Plugin("cosine")).build(
+        SIMILARITIES
     )
-    recorder = Recorder(settings, config.dumps)
-    similarity = Plugin.from_table(tree["local"].get("similarity", {"kind": "cosine"})).build(SIMILARITIES)
     intervals = sorted({*config.fit.n_w, *config.judged_n_w})
     found = []
     classes: tuple[str, ...] = ()
@@ -97,9 +95,6 @@ def learned_from(config: FuserConfig, say: Say) -> Learned:
             local, remote = dump.header.local.name, dump.header.remote.name
             dumped.append((dump, truth, rhos(dump, similarity)))
         found.append(side_by_side(dumped, intervals))
-    both = set(expanded(config.train)) & set(expanded(config.validation))
-    if both:
-        raise ConfigError(f"{sorted(both)[0]} is both to train and to validate on; a stream can be one")
     return Learned(classes, local, remote, *found)
 
 

@@ -18,12 +18,5 @@ eval_app = typer.Typer(
 )
 
 
-eval_app.command()(streams)
-eval_app.command()(join)
-eval_app.command()(dump)
-eval_app.command()(replay)
-eval_app.command()(figure)
-eval_app.command()(table)
-eval_app.command()(paper)
-eval_app.command()(methods)
-eval_app.command()(policies)
+for command in (streams, dump, join, replay, figure, table, paper, methods, policies):
+    eval_app.command()(command)

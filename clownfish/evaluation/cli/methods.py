@@ -7,42 +7,75 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clownfish.pair import DEFAULT, read_pair
+from clownfish.evaluation.cli.options import (
+    Data,
+    DatasetName,
+    DatasetOption,
+    DumpFolder,
+    Pair,
+    Part,
+    Remote,
+    Root,
+    Videos,
+    chosen_set,
+    plugin,
+    settings_of,
+)
 
 if TYPE_CHECKING:
-    from clownfish.evaluation.beyond.methods import Row, Stream
+    from clownfish.evaluation.beyond.methods import Row
 
 
 def methods(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Labelled streams, as of `eval streams`.")],
     method: Annotated[
         list[str], typer.Option(metavar="KIND[,OPTION=VALUE...]", help="recurrent,weights=zoo:… ; repeatable.")
     ],
+    videos: Videos = None,
+    data: Data = "",
+    part: Part = "",
+    dataset: DatasetName = "",
+    root: Root = None,
+    option: DatasetOption = None,
+    pair: Pair = "",
+    remote: Remote = "",
     output: Annotated[Path, typer.Option(help="Folder for methods.csv and methods.png.")] = Path("runs/methods"),
-    pair: Annotated[str, typer.Option(help="Models: zoo:SET, or a .toml file.")] = DEFAULT,
-    remote: Annotated[str, typer.Option(help="Remote model, in place of the pair's.")] = "",
     n_w: Annotated[str, typer.Option("--n-w", help="Filter intervals.")] = "6,20",
     lags: Annotated[str, typer.Option(help="Lags in windows.")] = "0,1,2,3,4,5,6,7,8",
     policy: Annotated[str, typer.Option(metavar="KIND[,OPTION=VALUE...]", help="What chooses.")] = "context_aware",
-    dumps: Annotated[Path, typer.Option(help="Folder where the models' answers are kept.")] = Path("runs/dumps"),
+    dumps: DumpFolder = Path("runs/dumps"),
 ) -> None:
     """Live and final accuracy of fusion methods by lag and interval, with paired intervals against the paper's."""
     from rich.console import Console
 
-    from clownfish.config import parse_value
-    from clownfish.evaluation.beyond.methods import compute, draw, write_csv
-    from clownfish.evaluation.cli.options import plugin
-    from clownfish.settings import FusionSection
+    from clownfish.errors import DatasetError
+    from clownfish.evaluation.beyond.methods import Stream, compute, draw, write_csv
+    from clownfish.evaluation.compare import Settings
+    from clownfish.evaluation.recorder import Recorder
+    from clownfish.evaluation.replay import rhos
+    from clownfish.settings import Plugin
 
-    streams = _streams(sources, pair, remote, dumps)
-    section = FusionSection(**read_pair(pair).get("fusion", {}))
+    named = chosen_set(videos, data, part, dataset, root, option or (), pair)
+    said = settings_of(named, "", remote, "", "jpeg", "auto", "fp32")
+    similarity = Plugin("siminet", {"weights": said.siminet}) if said.siminet else Plugin("cosine")
+    recorder, streams = Recorder(said.record, dumps), []
     with Console(stderr=True).status("") as status:
+        for source, truth in named.sources.items():
+            if truth is None:
+                raise DatasetError(f"{source}: has no ground truth; put a .csv beside it")
+            recorder.check(source, truth)
+        for source, truth in named.sources.items():
+            assert truth is not None  # looked at above
+            status.update(f"{source}: both models, where they have not answered yet")
+            dump = recorder.dump(source, truth=truth)
+            streams.append(
+                Stream(dump, truth, rhos(dump, Settings(similarity=similarity).build_similarity(dump, truth)))
+            )
         rows = compute(
             streams,
-            section,
+            said.fusion,
             [plugin(each) for each in method],
-            intervals=[int(parse_value(each)) for each in n_w.split(",")],
-            lags=[int(parse_value(each)) for each in lags.split(",")],
+            intervals=_numbers("--n-w", n_w, 1),
+            lags=_numbers("--lags", lags, 0),
             policy=plugin(policy),
             said=status.update,
         )
@@ -51,33 +84,16 @@ def methods(
     _show(rows)
 
 
-def _streams(sources: list[str], pair: str, remote: str, dumps: Path) -> list[Stream]:
-    from clownfish.errors import DatasetError
-    from clownfish.evaluation.beyond.methods import Stream
-    from clownfish.evaluation.recorder import Recorder, RecordSettings
-    from clownfish.evaluation.replay import rhos
-    from clownfish.settings import Capture, Plugin
-    from clownfish.similarity import SIMILARITIES
-    from clownfish.sources import truth_of
+def _numbers(option: str, text: str, least: int) -> list[int]:
+    from clownfish.errors import ConfigError
 
-    tree = read_pair(pair)
-    capture = Capture(**tree.get("capture", {}))
-    settings = RecordSettings(
-        local=tree["local"]["model"],
-        remote=remote or tree["worker"]["model"],
-        width=capture.width,
-        height=capture.height,
-    )
-    recorder = Recorder(settings, dumps)
-    similarity = Plugin.from_table(tree["local"].get("similarity", {"kind": "cosine"})).build(SIMILARITIES)
-    streams = []
-    for source in sources:
-        truth = truth_of(source)
-        if truth is None:
-            raise DatasetError(f"{source}: has no ground truth; put a .csv beside it")
-        dump = recorder.dump(source)
-        streams.append(Stream(dump, truth, rhos(dump, similarity)))
-    return streams
+    try:
+        numbers = [int(word) for word in text.split(",")]
+    except ValueError:
+        numbers = [least - 1]
+    if min(numbers) < least:
+        raise ConfigError(f"{option} is {text!r}; expected whole numbers of at least {least}, commas between")
+    return numbers
 
 
 def _show(rows: list[Row]) -> None:
