@@ -39,9 +39,9 @@ class Context:
     """Another local model (Figure 9), in place of the derived one."""
     engines: tuple[str, ...] = ()
     """Of Figure 1; empty: all."""
-    _rho: dict[str, Sequence[Floats]] = field(default_factory=dict)
-    _outcomes: dict[Setting, list[Outcome]] = field(default_factory=dict)
-    _rows: dict[str, list[Any]] = field(default_factory=dict)
+    _rho: dict[str, Sequence[Floats]] = field(default_factory=dict, repr=False)
+    _outcomes: dict[Setting, list[Outcome]] = field(default_factory=dict, repr=False)
+    _rows: dict[str, list[Any]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def streams(self) -> list[Stream]:
