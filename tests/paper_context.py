@@ -13,7 +13,13 @@ from clownfish.evaluation.paper.context import Context
 from clownfish.evaluation.paper.data import DataSet
 from clownfish.evaluation.recorder import RecordSettings
 from clownfish.evaluation.sets import PairSettings
-from clownfish.models.description import DISCARD_CLASSES, InputDescription, ModelDescription
+from clownfish.models.description import (
+    DISCARD_CLASSES,
+    InputDescription,
+    ModelDescription,
+    SimiNetDescription,
+    write_description,
+)
 from clownfish.pair import EarlyDiscard
 from clownfish.settings import FusionSection
 from clownfish.sources.truth import Context as Interval
@@ -26,8 +32,8 @@ FRAMES = 132
 THRESHOLD = 0.5
 
 
-def write_siminet(path: Path, features: int = len(CLASSES), hidden: int = 8) -> str:
-    """Random weights for features of that size."""
+def write_siminet(path: Path, classifier: str, features: int = len(CLASSES), hidden: int = 8) -> str:
+    """Random weights for that classifier's logits, and their description."""
     rng = np.random.default_rng(0)
     sizes = ((hidden, 2 * features), (hidden, hidden), (1, hidden))
     tensors = {}
@@ -35,6 +41,10 @@ def write_siminet(path: Path, features: int = len(CLASSES), hidden: int = 8) -> 
         tensors |= {f"fc{n}.weight": rng.normal(size=size).astype(np.float32)}
         tensors |= {f"fc{n}.bias": rng.normal(size=size[:1]).astype(np.float32)}
     save_file(tensors, path)
+    description = SimiNetDescription(
+        name=path.stem, classifier=classifier, feature="logits", feature_size=features, hidden=hidden
+    )
+    write_description(path.with_suffix(".json"), description)
     return str(path)
 
 
@@ -77,7 +87,7 @@ def small_context(folder: Path, processes: int = 1) -> Context:
         PairSettings(
             RecordSettings(local, remote, device="cpu", discard=discard),
             FusionSection(),
-            write_siminet(folder / "siminet.safetensors"),
+            write_siminet(folder / "siminet.safetensors", "local"),
             discard=Discarding(EarlyDiscard(discard, background="bow"), THRESHOLD),
         ),
         folder / "dumps",

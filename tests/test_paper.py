@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from clownfish.errors import ClownfishError, ConfigError, DatasetError
+from clownfish.errors import ClownfishError, ConfigError, DatasetError, ModelError
 from clownfish.evaluation.cli import eval_app
 from clownfish.evaluation.paper import EXHIBITS, contexts, fig2, fig7, methods, reasons, style
 from clownfish.evaluation.paper.base import Table, Unavailable
@@ -22,7 +22,7 @@ from clownfish.evaluation.paper.report import make, paper
 from clownfish.evaluation.paper.rows import read_rows, write_rows
 from clownfish.evaluation.paper.sections import SECTIONS, Section
 from clownfish.evaluation.paper.sweep import Setting
-from tests.paper_context import small_context
+from tests.paper_context import small_context, write_siminet
 
 FIGURES = EXHIBITS.names()
 LARGEST_PNG = 100_000
@@ -136,11 +136,16 @@ def test_a_second_local_model_that_was_recorded_is_not_run_again(context: Contex
     assert {file: file.stat().st_mtime_ns for file in context.dumps.iterdir()} == files
 
 
-def test_a_named_local_model_takes_the_place_of_the_derived_one(context: Context) -> None:
-    named = dataclasses.replace(context, local2=context.models.record.remote)
+def test_a_named_local_model_takes_the_place_of_the_derived_one(context: Context, tmp_path: Path) -> None:
+    siminet = write_siminet(tmp_path / "siminet2.safetensors", "remote")
+    named = dataclasses.replace(context, local2=context.models.record.remote, siminet2=siminet)
     named.streams = context.streams
     stream = named.second_local.streams[0]
     np.testing.assert_array_equal(stream.dump.p_local, stream.dump.p_remote)
+    assert named.second_local.models.siminet == siminet
+    unfit = dataclasses.replace(named, siminet2=context.models.siminet)
+    with pytest.raises(ModelError, match="compares the logits of 'local'"):
+        _ = unfit.second_local
 
 
 def test_what_a_data_set_has_not_is_said(context: Context, tmp_path: Path) -> None:
@@ -297,6 +302,8 @@ def test_every_figure_has_its_place_in_the_report(context: Context) -> None:
         (["table", "2"], ConfigError, "table '2': there are 3"),
         (["paper", "--data", "xy"], ConfigError, "no evaluation set 'xy'; known: puppets, ucf9"),
         (["figure", "7", "--data", "ucf9", "--root", "nowhere"], DatasetError, "nowhere: no such folder"),
+        (["figure", "9", "--local2", "x"], ConfigError, "--local2 and --siminet2 go together"),
+        (["figure", "1", "--engines", "torch,warp"], ConfigError, "unknown engine 'warp'; known: onnxruntime"),
         (["figure", "2", "--device", "tpu"], ConfigError, "expected auto, cpu, cuda"),
     ],
 )
