@@ -55,6 +55,8 @@ def run_source(options: RunOptions, console: Console) -> Outcome:
             console.print(f"picture: {options.picture}")
         if options.output is not None:
             console.print(f"every answer: {options.output}")
+        if options.record is not None:
+            console.print(f"record: {options.record}; `clownfish eval replay` plays it again")
         return outcome
     finally:
         remove_folder(folder)

@@ -21,20 +21,20 @@ import numpy.typing as npt
 from clownfish.evaluation.dump import Dump
 from clownfish.evaluation.network import Link, Network, as_network
 from clownfish.filters.base import FilterPolicy
-from clownfish.fusion import FALLBACK_ALPHA, Fusion
+from clownfish.fusion import FALLBACK_ALPHA
+from clownfish.fusions import build_fusion
+from clownfish.fusions.base import FusionMethod
 from clownfish.gate import Gate, Send
-from clownfish.messages import FusedResult, Source, WindowKey
+from clownfish.messages import FusedResult, WindowKey
+from clownfish.records import SOURCES
 from clownfish.settings import FusionSection
 from clownfish.similarity.base import Inferred, Similarity
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-SOURCES: tuple[Source, ...] = ("local", "fused", "remote")
-"""What a number in `source_live` and `source_final` stands for: its place here."""
-
 NOTHING = -1
-"""In place of a class or a source: the window was not closed."""
+"""In place of a class or a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class ReplayResult:
     """(windows, classes)"""
     p_final: Floats
     source_live: Ints
-    """Places in SOURCES."""
+    """0 "local", 1 "fused", 2 "remote" (`records.SOURCES`); NOTHING where the window was not closed."""
     source_final: Ints
     revised: list[tuple[int, int, int]]
     """(n_now, n_window, class) of each answer that REINFORCE revised: when window `n_now` was the newest fused, the
@@ -108,7 +108,7 @@ def replay(
     link = as_network(network).open(dump)
     stream = dump.header.stream
     gate: Gate[None] = Gate(make_policy)
-    machine = build_machine(fusion or FusionSection(), stream=stream, epoch=epoch, classes=dump.header.classes)
+    machine = build_fusion(fusion or FusionSection(), stream=stream, epoch=epoch, classes=dump.header.classes)
     answers = _Answers(dump, on_result)
     remote = _Remote(dump, link, machine, answers)
     sent: list[int] = []
@@ -148,23 +148,10 @@ def replay(
     )
 
 
-def build_machine(section: FusionSection, *, stream: str, epoch: int, classes: tuple[str, ...]) -> Fusion:
-    """The fusion machine of one stream, as the live graph builds it."""
-    return Fusion(
-        section.theta,
-        section.remote_weight,
-        section.horizon,
-        stream=stream,
-        epoch=epoch,
-        classes=classes,
-        anchor_beta=section.anchor_beta,
-    )
-
-
 class _Remote:
     """Remote results on their way into the machine."""
 
-    def __init__(self, dump: Dump, link: Link, machine: Fusion, answers: _Answers) -> None:
+    def __init__(self, dump: Dump, link: Link, machine: FusionMethod, answers: _Answers) -> None:
         self.lags: list[int] = []
         self.unknown = 0
         self._machine = machine

@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from clownfish.evaluation.cli.dump import dump
+from clownfish.evaluation.cli.join import join
 from clownfish.evaluation.cli.paper import figure, paper, table
+from clownfish.evaluation.cli.replay import replay
 from clownfish.evaluation.cli.streams import streams
 
 eval_app = typer.Typer(
@@ -15,7 +17,9 @@ eval_app = typer.Typer(
 
 
 eval_app.command()(streams)
+eval_app.command()(join)
 eval_app.command()(dump)
+eval_app.command()(replay)
 eval_app.command()(figure)
 eval_app.command()(table)
 eval_app.command()(paper)
