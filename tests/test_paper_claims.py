@@ -106,6 +106,20 @@ def test_many_processes_find_what_one_finds(context: Context) -> None:
         sweep(bench, [Setting(methods.COSINE, policy="nearest")])
 
 
+def test_a_setting_may_have_another_fusion_method_and_other_options(context: Context) -> None:
+    bench = Bench(context.streams, {methods.COSINE: context.rho(methods.COSINE)}, context.models.fusion)
+    plain = Setting.of(methods.COSINE, 3, 1)
+    same = dataclasses.replace(plain, fuse="exponential", fusion=(("theta", context.models.fusion.theta),))
+    remote_alone = dataclasses.replace(Setting.of(methods.COSINE, 1, 0), fusion=(("remote_weight", 1.0),))
+    found = sweep(bench, [plain, same, remote_alone])
+    for one, other in zip(found[plain], found[same], strict=True):
+        np.testing.assert_array_equal(one.live, other.live)
+    for stream, outcome in zip(context.streams, found[remote_alone], strict=True):
+        np.testing.assert_array_equal(outcome.live, stream.dump.p_remote.argmax(1))
+    with pytest.raises(ConfigError, match="known:"):
+        sweep(bench, [dataclasses.replace(plain, fuse="nearest")])
+
+
 def test_claims_are_decided_and_a_failed_one_has_its_reason(context: Context) -> None:
     found = judge.verdicts(context)
     assert len(found) == len(judge.CLAIMS)

@@ -45,7 +45,10 @@ class Setting:
     options: tuple[tuple[str, Any], ...] = (("n_w", 6),)
     """Of the policy."""
     fusion: tuple[tuple[str, Any], ...] = ()
-    """Fields of FusionSection, in place of the data set's."""
+    """Fields of FusionSection, in place of the pair's."""
+    fuse: str = ""
+    """Fusion method, in place of the pair's; `fuse_options` are its own."""
+    fuse_options: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
     def of(cls, method: str, n_w: int, lag: int | None) -> Setting:
@@ -84,6 +87,8 @@ class Bench:
         """One outcome a stream."""
         policy = Plugin(setting.policy, dict(setting.options))
         section = replace(self.fusion, **dict(setting.fusion))
+        if setting.fuse:
+            section = replace(section, method=Plugin(setting.fuse, dict(setting.fuse_options)))
         return [
             _outcome(stream, rho, setting, policy, section)
             for stream, rho in zip(self.streams, self.rho[setting.method], strict=True)
