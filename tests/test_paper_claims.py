@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -177,3 +182,32 @@ def test_the_policy_refuses_a_moment_before_the_change() -> None:
 def test_figure_7_gives_a_method_its_gap_to_the_cloud(context: Context) -> None:
     gaps = judge.gaps(context)
     assert {(n_w, lag) for n_w, lag, _ in gaps} == {(n_w, lag) for n_w in fig7.INTERVALS for lag in fig7.LAGS}
+
+
+def test_a_sweep_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+    """Regression: workers waited for ever for a parent that was gone."""
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "tests.sweep_apart", str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "begun\n"
+        children = wait_for_children(psutil.Process(parent.pid), 2)
+    finally:
+        parent.kill()
+        parent.communicate()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    for each in alive:
+        each.kill()
+    assert alive == []
+
+
+def wait_for_children(process: psutil.Process, count: int) -> list[psutil.Process]:
+    """The workers, once there are as many, each past its imports."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        workers = [each for each in process.children() if any("spawn_main" in word for word in each.cmdline())]
+        if len(workers) >= count and all(len(each.threads()) > 1 for each in workers):
+            return workers
+        time.sleep(0.1)
+    raise AssertionError(f"no {count} workers within a minute")

@@ -6,6 +6,8 @@ Each process gets the recorded answers once, then settings by name. Results do n
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -112,6 +114,15 @@ _here: Bench | None = None
 def _begin(bench: Bench) -> None:
     global _here
     _here = bench
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker waits for more as long as it lives: without this it would outlive a parent that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run(setting: Setting) -> list[Outcome]:
