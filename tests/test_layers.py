@@ -78,6 +78,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "typer": ("clownfish.cli", "clownfish.training", "clownfish.evaluation", "clownfish.lab"),
     "rich": ("clownfish.cli", "clownfish.training", "clownfish.sinks.console", "clownfish.evaluation", "clownfish.lab"),
     "matplotlib": ("clownfish.evaluation",),
+    "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
     "grpc": ("clownfish.lab",),
     "openvino": ("clownfish.models.engines",),
     "onnxruntime": ("clownfish.models.engines",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Out = Annotated[Path | None, typer.Option(help="Folder for what is made. Default: runs/paper/DATA.")]
 Local2 = Annotated[str, typer.Option(help="Another local model, for Figure 9. Default: the pair's, given less to see.")]
+SimiNet2 = Annotated[str, typer.Option(help="The SimiNet that was trained on --local2.")]
 Engines = Annotated[str, typer.Option(help="Of Figure 1: names, with commas.")]
 Processes = Annotated[int, typer.Option(min=0, help="That replay at once; 0: one a core.")]
 
@@ -27,6 +28,7 @@ def figure(
     out: Out = None,
     pair: Pair = "",
     local2: Local2 = "",
+    siminet2: SimiNet2 = "",
     engines: Engines = "all",
     dumps: DumpFolder = Path("runs/dumps"),
     processes: Processes = 0,
@@ -34,7 +36,12 @@ def figure(
 ) -> None:
     """One figure of the paper as picture and numbers (PNG, CSV)."""
     name = f"fig{number}" if number.isdigit() else number
-    _one("figure", name, data, root, out, pair, local2, engines, dumps, processes, device)
+    _one(
+        "figure",
+        name,
+        out or _folder(data),
+        _context(data, root, pair, local2, siminet2, engines, dumps, processes, device),
+    )
 
 
 def table(
@@ -48,7 +55,12 @@ def table(
     device: DeviceName = "auto",
 ) -> None:
     """One table of the paper, printed, and as picture and numbers (PNG, CSV)."""
-    _one("table", f"table{number}", data, root, out, pair, "", "all", dumps, processes, device)
+    _one(
+        "table",
+        f"table{number}",
+        out or _folder(data),
+        _context(data, root, pair, "", "", "all", dumps, processes, device),
+    )
 
 
 def paper(
@@ -57,6 +69,7 @@ def paper(
     out: Out = None,
     pair: Pair = "",
     local2: Local2 = "",
+    siminet2: SimiNet2 = "",
     engines: Engines = "all",
     dumps: DumpFolder = Path("runs/dumps"),
     processes: Processes = 0,
@@ -70,26 +83,18 @@ def paper(
 
     from clownfish.evaluation.paper.report import paper as make_paper
 
-    folder = out or Path("runs/paper") / data
+    folder = out or _folder(data)
     command = "clownfish " + " ".join(map(shlex.quote, sys.argv[1:]))
-    with _context(data, root, pair, local2, engines, dumps, processes, device) as context:
+    with _context(data, root, pair, local2, siminet2, engines, dumps, processes, device) as context:
         written = make_paper(context, folder, command)
     Console().print(f"{written}", highlight=False, soft_wrap=True)
 
 
-def _one(
-    kind: str,
-    name: str,
-    data: str,
-    root: Path | None,
-    out: Path | None,
-    pair: str,
-    local2: str,
-    engines: str,
-    dumps: Path,
-    processes: int,
-    device: str,
-) -> None:
+def _folder(data: str) -> Path:
+    return Path("runs/paper") / data
+
+
+def _one(kind: str, name: str, out: Path, context: AbstractContextManager[Context]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -101,9 +106,8 @@ def _one(
     if name not in known:
         said = sorted((each.removeprefix("fig").removeprefix("table") for each in known), key=lambda n: (len(n), n))
         raise ConfigError(f"{kind} {name.removeprefix('fig').removeprefix('table')!r}: there are {', '.join(said)}")
-    folder = out or Path("runs/paper") / data
-    with _context(data, root, pair, local2, engines, dumps, processes, device) as context:
-        made = make(context, name, folder)
+    with context as opened:
+        made = make(opened, name, out)
     console = Console()
     if made.table is not None:
         shown = Table(show_edge=False, pad_edge=False)
@@ -121,6 +125,7 @@ def _context(
     root: Path | None,
     pair: str,
     local2: str,
+    siminet2: str,
     engines: str,
     dumps: Path,
     processes: int,
@@ -129,11 +134,19 @@ def _context(
     """What the figures share; says on the terminal what is going on."""
     from rich.console import Console
 
+    from clownfish.errors import ConfigError
     from clownfish.evaluation.paper.context import Context, all_cores
     from clownfish.evaluation.paper.data import data_set
     from clownfish.evaluation.recorder import DEVICES
     from clownfish.evaluation.sets import pair_settings
+    from clownfish.models.engines import ENGINES
 
+    if bool(local2) != bool(siminet2):
+        raise ConfigError("--local2 and --siminet2 go together: a SimiNet belongs to the model that it was trained on")
+    named = () if engines == "all" else tuple(engines.split(","))
+    for engine in named:
+        if engine not in ENGINES.names():
+            raise ConfigError(f"unknown engine {engine!r}; known: {', '.join(ENGINES.names())}")
     chosen = data_set(data, root, pair)
     with Console(stderr=True).status("") as status:
         yield Context(
@@ -144,5 +157,6 @@ def _context(
             processes or all_cores(),
             status.update,
             local2,
-            () if engines == "all" else tuple(engines.split(",")),
+            siminet2,
+            named,
         )

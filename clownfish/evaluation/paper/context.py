@@ -20,6 +20,7 @@ from clownfish.evaluation.paper.sweep import Bench, Outcome, Rhos, Setting, Stre
 from clownfish.evaluation.recorder import Recorder
 from clownfish.evaluation.replay import Floats, rhos
 from clownfish.evaluation.sets import PairSettings
+from clownfish.models.description import check_siminet, read_description, read_siminet_description
 from clownfish.similarity.base import Similarity
 
 
@@ -37,11 +38,13 @@ class Context:
     say: Say = lambda text: None
     local2: str = ""
     """Another local model (Figure 9), in place of the derived one."""
+    siminet2: str = ""
+    """The SimiNet that was trained on it."""
     engines: tuple[str, ...] = ()
     """Of Figure 1; empty: all."""
-    _rho: dict[str, Sequence[Floats]] = field(default_factory=dict)
-    _outcomes: dict[Setting, list[Outcome]] = field(default_factory=dict)
-    _rows: dict[str, list[Any]] = field(default_factory=dict)
+    _rho: dict[str, Sequence[Floats]] = field(default_factory=dict, repr=False)
+    _outcomes: dict[Setting, list[Outcome]] = field(default_factory=dict, repr=False)
+    _rows: dict[str, list[Any]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def streams(self) -> list[Stream]:
@@ -107,12 +110,16 @@ class Context:
     @cached_property
     def second_local(self) -> Context:
         """The same streams and remote model with another local model. Raises Unavailable, ModelError."""
-        local = self.local2
-        if not local:
-            if not self.data.weaker:
-                raise Unavailable(f"{self.data.name} has no second local model: name one with --local2")
-            local = weaker(self.models.record.local, self.data.weaker, self.work)
-        other = self._like(self.data, replace(self.models, record=replace(self.models.record, local=local)))
+        local, siminet = self.local2, self.siminet2
+        if local:
+            check_siminet(read_siminet_description(siminet), read_description(local))
+        elif self.data.weaker:
+            # not trained for it, as the model is not: what a deployment gets that sees less than it was made for
+            local, siminet = weaker(self.models.record.local, self.data.weaker, self.work), self.models.siminet
+        else:
+            raise Unavailable(f"{self.data.name} has no second local model: name one with --local2 and --siminet2")
+        record = replace(self.models.record, local=local)
+        other = self._like(self.data, replace(self.models, record=record, siminet=siminet))
         other.streams = [
             Stream(each.source, record_beside(other.recorder, each.source, each.dump, self.say), each.truth)
             for each in self.streams

@@ -119,7 +119,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks([t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500) if _within(t, axes.get_xlim())])
-    style.legend_below(figure, axes)
+    style.legend_below(figure, axes, columns=6)
     return figure
 
 

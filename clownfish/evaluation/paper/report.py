@@ -15,7 +15,7 @@ from clownfish.evaluation.paper.judge import verdicts
 from clownfish.evaluation.paper.page import Missing, Part, Picture, page
 from clownfish.evaluation.paper.rows import write_rows
 from clownfish.evaluation.paper.sections import SECTIONS, Section
-from clownfish.evaluation.paper.style import save
+from clownfish.evaluation.paper.style import new_figure, save
 
 REPORT = "report.html"
 
@@ -47,6 +47,7 @@ def paper(
     context: Context, out: Path, command: str, sections: Sequence[Callable[[Context], Section]] = SECTIONS
 ) -> Path:
     """Make every figure of every section, and the page. Returns its file."""
+    new_figure(1)  # without matplotlib nothing is begun
     began = time.monotonic()
     context.streams  # noqa: B018 - the models' minutes, where there are no dumps yet, are not the evaluation's
     recorded = time.monotonic()

@@ -68,7 +68,8 @@ def setup(context: Context) -> Section:
         "(§VI-B). "
         "Lag is the number of windows fused since the one that the cloud answers for, when its answer is "
         "applied: at lag 1 "
-        "it changes what is said from the second window after on. Intervals are 95 %, by bootstrap over streams.</p>"
+        "it changes what is said from the second window after on (the authors' published analysis counts that as "
+        "lag 2). Intervals are 95 %, by bootstrap over streams.</p>"
     )
     here = Table(["machine", ""], [list(pair) for pair in machine()])
     return Section("What was run", text, tables=[models, each, here])

@@ -6,6 +6,8 @@ Each process gets the recorded answers once, then settings by name. Results do n
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -45,7 +47,10 @@ class Setting:
     options: tuple[tuple[str, Any], ...] = (("n_w", 6),)
     """Of the policy."""
     fusion: tuple[tuple[str, Any], ...] = ()
-    """Fields of FusionSection, in place of the data set's."""
+    """Fields of FusionSection, in place of the pair's."""
+    fuse: str = ""
+    """Fusion method, in place of the pair's; `fuse_options` are its own."""
+    fuse_options: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
     def of(cls, method: str, n_w: int, lag: int | None) -> Setting:
@@ -84,6 +89,8 @@ class Bench:
         """One outcome a stream."""
         policy = Plugin(setting.policy, dict(setting.options))
         section = replace(self.fusion, **dict(setting.fusion))
+        if setting.fuse:
+            section = replace(section, method=Plugin(setting.fuse, dict(setting.fuse_options)))
         return [
             _outcome(stream, rho, setting, policy, section)
             for stream, rho in zip(self.streams, self.rho[setting.method], strict=True)
@@ -107,6 +114,15 @@ _here: Bench | None = None
 def _begin(bench: Bench) -> None:
     global _here
     _here = bench
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker waits for more as long as it lives: without this it would outlive a parent that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run(setting: Setting) -> list[Outcome]:
