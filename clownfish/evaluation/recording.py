@@ -46,13 +46,14 @@ def record(
 
     With a journal, what it holds is taken over and the rest added to it, `chunk` windows at a time. Models that keep
     what they made of frames (`models.frame_features`) then see the windows just before once more, without an answer
-    being taken, so that each frame is computed in the same company as in a run that nothing interrupted.
+    being taken, so that each frame is computed in the same company as in a run that nothing interrupted, also one that
+    repeats a frame of the window before it.
 
     Raises what `frames` raises, and DatasetError for a stream shorter than one window, or than its journal.
     """
     chunks = [] if journal is None else list(journal.chunks)
     windows_done, frames_done = sum(len(each["t"]) for each in chunks), sum(len(each["frame_bytes"]) for each in chunks)
-    seen_again = -(-header.size // header.stride)
+    seen_again = 2 * -(-header.size // header.stride)
     part = _Part()
     count = 0
     for n, small, window in windows_of(header, frames, max(0, windows_done - seen_again)):

@@ -112,7 +112,7 @@ def median_frames(streams: Sequence[FirstCorrect]) -> float:
 
 
 def mean_seconds(streams: Sequence[tuple[FirstCorrect, float]]) -> float:
-    """Mean over the transitions that are not censored, each stream with its frames per second; NaN where none is left."""
+    """Mean over the transitions that are not censored, each stream with its frames a second; NaN where none is left."""
     seconds = np.concatenate([each.seconds(fps) for each, fps in streams])
     return float(seconds.mean()) if len(seconds) else float("nan")
 
