@@ -23,8 +23,11 @@ _PREFIX = struct.Struct("<QI")
 Columns = Mapping[str, npt.NDArray[Any]]
 
 
-def append_chunk(path: Path, magic: bytes, payload: bytes) -> None:
-    """Append a chunk, or nothing: what a full disk took of it is cut off again. Raises OSError."""
+def append_chunk(path: Path, magic: bytes, payload: bytes, sync: bool = False) -> None:
+    """Append a chunk, or nothing: what a full disk took of it is cut off again. `sync`: return when it is on the disk.
+
+    Raises OSError.
+    """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
         before = os.fstat(fd).st_size
@@ -32,6 +35,8 @@ def append_chunk(path: Path, magic: bytes, payload: bytes) -> None:
         try:
             while data:
                 data = data[os.write(fd, data) :]
+            if sync:
+                os.fsync(fd)
         except OSError:
             os.ftruncate(fd, before)
             raise

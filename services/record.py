@@ -37,6 +37,12 @@ def header_of(config: Config, key: StreamKey) -> RecordHeader:
 
 class _Record:
     def __init__(self, process: Process, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"record.folder {folder}: cannot be used ({error.strerror}); name another folder"
+            ) from error
         self._process = process
         self._recording = Recording(folder, lambda key: header_of(process.config, key))
         self._inbox = process.bus.inbox(process.config.ipc(SOCKET), "notes", (Note,), hwm=1000)

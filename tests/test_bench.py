@@ -11,6 +11,8 @@ from rich.console import Console
 
 from clownfish import zoo
 from clownfish.errors import ClownfishError, ModelError
+from clownfish.evaluation.replay import replay
+from clownfish.filters.context_aware import ContextAware
 from clownfish.lab import rpc
 from clownfish.lab.bench import BenchOptions, Effort, bench, on_cores
 from clownfish.lab.figures import Figure, Line, Use, batches, figures_table, latencies, numbers, use_table
@@ -18,6 +20,7 @@ from clownfish.lab.free import FreeModel
 from clownfish.lab.fusion_cost import CLASSES, LAGS, filled, fusion_lines, vectors
 from clownfish.lab.graph import Sample
 from clownfish.lab.overhead import EDGE, answer_all
+from clownfish.lab.replay_cost import NETWORKS, drawn_dump, replay_lines
 from clownfish.lab.streams import FREE, decoding_share, largest, try_streams
 from clownfish.lab.workload import HEIGHT, SIZE, STRIDE, WIDTH, Pair, draw_clip, graph, pick_pair, read_windows
 from clownfish.messages import Pixels
@@ -61,6 +64,22 @@ def test_a_yardstick_of_nothing_has_no_ratio_and_all_numbers_are_json() -> None:
 
 
 # -- fusion ------------------------------------------------------------------------------------------------------------
+
+
+def test_replay_takes_ten_thousand_windows_a_second_and_more_over_every_network() -> None:
+    lines = replay_lines(repeats=3)
+    assert len(lines) == len(NETWORKS)
+    for line in lines:
+        assert 0 < dict(line.measured.spread)["min"] < 100, line  # µs of a window
+        assert "windows a second on one core" in line.note
+
+
+def test_the_stream_that_replay_is_measured_on_is_sent_and_answered_in_part() -> None:
+    dump, rho = drawn_dump(400, CLASSES[0])
+    result = replay(dump, rho, ContextAware, 8)
+    assert 400 / 6 < len(result.sent) < 200, "by period and at rises"
+    assert len(result.lags) == len(result.sent)
+    assert result.revisions > len(result.sent)
 
 
 def test_fusion_is_measured_at_every_number_of_classes_and_lag() -> None:

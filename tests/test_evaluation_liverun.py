@@ -1,4 +1,4 @@
-"""A recorded live run, replayed: bit for bit what it was, as it would have been, and what is said where neither is so."""
+"""A recorded live run, replayed: bit for bit what it was, or what would have been; and what no record can tell."""
 
 from __future__ import annotations
 
@@ -258,6 +258,7 @@ def test_another_policy_is_answered_where_the_cloud_answered_and_by_the_dump_els
         (Change(network=Plugin("trace", {"rtt_ms": 30, "rate_mbit": 5})), True),
         (Change(similarity=Plugin("cosine")), True),
         (Change(theta=0.9), True),
+        (Change(method=Plugin("exponential")), True),
     ],
 )
 def test_other_networks_similarities_and_thresholds_are_replayed(
@@ -268,6 +269,16 @@ def test_other_networks_similarities_and_thresholds_are_replayed(
     assert (outcome.changed.answered > 0) == answered
     assert outcome.changed.accuracy_final is not None
     assert 0 <= outcome.changed.accuracy_final <= 1
+
+
+def test_of_a_dump_that_goes_on_after_the_run_only_what_was_played_counts(record: Record) -> None:
+    live, other = dump_of(record, joined(lives(record))), offline(record)
+    known = completed(live, record, other)
+    assert other.frames > known.frames == live.frames
+    np.testing.assert_array_equal(known.frame_bytes, other.frame_bytes[: live.frames])
+    answered = ~np.isnan(live.p_remote[:, 0])
+    np.testing.assert_array_equal(known.p_remote[answered], live.p_remote[answered])
+    np.testing.assert_array_equal(known.p_remote[~answered], other.p_remote[live.t][~answered])
 
 
 def test_a_dump_of_other_classes_windows_or_video_is_refused(record: Record) -> None:
@@ -349,6 +360,7 @@ def test_the_command_answers_what_if(record: Record, tmp_path: Path) -> None:
         (("--policy", "sometimes"), ConfigError, "unknown filter policy 'sometimes'"),
         (("--network", "trace"), ConfigError, "expected path=FILE.csv"),
         (("--network", "trace,path=none.csv"), ConfigError, "none.csv: cannot be read"),
+        (("--method", "magic"), ConfigError, "unknown fusion method 'magic'"),
         (("--similarity", "constant,value=2"), ConfigError, "value"),
         (("--dump", "none.npz"), ConfigError, "say what is to be other"),
         (("--lag", 1, "--dump", "none.npz"), DatasetError, "no such dump"),

@@ -54,7 +54,7 @@ Record = Annotated[
 @app.command()
 def up(config: ConfigFile, record: Record = None, sets: Sets = None) -> None:
     """Start a process graph and look after it. Ctrl-C drains it, a second one stops it at once."""
-    recorded = [f"record.folder={json.dumps(str(record.absolute()))}"] if record is not None else []
+    recorded = [f"record.folder={json.dumps(str(record.absolute()), ensure_ascii=False)}"] if record is not None else []
     settings = load_config(config, [*recorded, *(sets or ())])
     logging.configure("up", settings.log.format, settings.log.level)
     raise typer.Exit(asyncio.run(_up(settings)))

@@ -157,9 +157,10 @@ def completed(dump: Dump, record: Record, other: Dump) -> Dump:
             "answer: it is of another video or another model"
         )
     known = ~np.isnan(dump.p_remote[:, :1])
-    return replace(
-        dump, p_remote=np.where(known, dump.p_remote, other.p_remote[at]), frame_bytes=other.frame_bytes.copy()
-    )
+    frame_bytes = dump.frame_bytes.copy()
+    sizes = other.frame_bytes[: dump.frames]  # the run may have played the beginning only
+    frame_bytes[: len(sizes)] = sizes
+    return replace(dump, p_remote=np.where(known, dump.p_remote, other.p_remote[at]), frame_bytes=frame_bytes)
 
 
 def live_sends(record: Record) -> list[int]:
@@ -203,6 +204,7 @@ def _dump_header(record: Record) -> Header:
         height=settings["capture"]["height"],
         codec=" ".join([codec.pop("kind"), *(f"{k}={v}" for k, v in sorted(codec.items()))]),
         precision=str(local.get("precision")),
+        fps=settings.get("stream", {}).get("fps") or 30.0,
     )
 
 

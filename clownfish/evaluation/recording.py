@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from clownfish.chunks import Columns
 from clownfish.codecs.base import Codec
 from clownfish.errors import DatasetError
 from clownfish.evaluation.dump import KINDS, UNLABELLED, Dump, Header
-from clownfish.evaluation.journal import Columns, Journal
+from clownfish.evaluation.journal import Journal
 from clownfish.evaluation.metrics import truth_by_frame
 from clownfish.messages import Frame, Pixels, Window
 from clownfish.models.base import WindowModel

@@ -44,7 +44,7 @@ class Trace:
         *,
         rtt_ms: float | None = None,
         rate_mbit: float | None = None,
-        fps: float = 30.0,
+        fps: float | None = None,
         local_ms: float = 20.0,
         remote_ms: float = 50.0,
         workers: int = 1,
@@ -54,7 +54,8 @@ class Trace:
         loss: float = 0.0,
         seed: int = 0,
     ) -> None:
-        """`fps` of the stream; `local_ms` from a window's last frame to its live answer; `remote_ms` a worker's time.
+        """`fps` of the stream, by default what its dump says; `local_ms` from a window's last frame to its live answer;
+        `remote_ms` a worker's time for one window.
 
         `credit` windows may be on their way or in work, `backlog` may wait for it, each until `deadline_ms` after its
         last frame: as [router] windows_per_edge and [uplink] backlog, deadline_ms. `loss`: share of the windows whose
@@ -65,7 +66,7 @@ class Trace:
             raise ValueError("expected path=FILE.csv, or both rtt_ms and rate_mbit for a link that stays as it is")
         if rtt_ms is not None and rate_mbit is not None:
             _check(rtt_ms, rate_mbit, "network trace")
-        if not (fps > 0 and local_ms >= 0 and remote_ms >= 0 and deadline_ms > 0 and 0 <= loss <= 1):
+        if not ((fps is None or fps > 0) and local_ms >= 0 and remote_ms >= 0 and deadline_ms > 0 and 0 <= loss <= 1):
             raise ValueError(
                 f"{fps=} {local_ms=} {remote_ms=} {deadline_ms=} {loss=}; expected times of 0 or more, fps and "
                 "deadline_ms above 0, loss of 0 to 1"
@@ -120,6 +121,7 @@ class _Traced(Link):
         self._trace = trace
         self._begins = [t_s for t_s, _, _ in trace.rows]
         self._header = dump.header
+        self._fps = trace.fps or dump.header.fps
         self._frame_bytes = dump.frame_bytes.tolist()
         self._backlog: Backlog[None] = Backlog(trace.backlog, trace.deadline_s, max_in_flight=_NO_LIMIT)
         self.drops = self._backlog.drops
@@ -156,7 +158,7 @@ class _Traced(Link):
 
     def _captured(self, t: int) -> float:
         """When the last frame of window t is there."""
-        return (t * self._header.stride + self._header.size) / self._trace.fps
+        return (t * self._header.stride + self._header.size) / self._fps
 
     def _advance(self, until: float) -> None:
         """All that happens up to then, in order."""

@@ -7,8 +7,7 @@ it; of the other windows a dump of the same video, made offline, tells it, and w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +33,7 @@ from clownfish.evaluation.replay import ReplayResult, replay, rhos
 from clownfish.filters import FILTERS
 from clownfish.filters.base import FilterPolicy, Verdict
 from clownfish.records import Record
-from clownfish.settings import FusionSection, Plugin
+from clownfish.settings import Plugin
 from clownfish.similarity import SIMILARITIES
 from clownfish.sources.truth import Truth
 
@@ -48,6 +47,8 @@ class Change:
     network: Plugin | None = None
     """None: an answer comes when it came live; one for a window that was not sent then, after the run's median lag."""
     theta: float | None = None
+    method: Plugin | None = None
+    """How local and remote answers become one."""
 
     @property
     def nothing(self) -> bool:
@@ -108,7 +109,9 @@ def what_if(record: Record, change: Change, dump: Dump | None = None, truth: Tru
         network = change.network.build(NETWORKS)
     rho = live_rho if change.similarity is None else _rhos(record, known, change.similarity)
     if change.theta is not None:
-        section = _with(section, theta=change.theta)
+        section = replace(section, theta=change.theta)
+    if change.method is not None:
+        section = replace(section, method=change.method)
     make_policy: Callable[[], FilterPolicy] = lambda: _AsSent(sends)  # noqa: E731 - one of two
     if change.policy is not None or change.similarity is not None:
         policy = change.policy or filter_of(record).policy
@@ -142,10 +145,6 @@ def _rhos(record: Record, dump: Dump, similarity: Plugin) -> npt.NDArray[np.floa
         return rhos(dump, similarity.build(SIMILARITIES))
     except ValueError as error:
         raise ConfigError(f"similarity {similarity.kind!r} does not take this run's features: {error}") from error
-
-
-def _with(section: FusionSection, **changes: Any) -> FusionSection:
-    return FusionSection(**{**{name: getattr(section, name) for name in section.__dataclass_fields__}, **changes})
 
 
 def _numbers(dump: Dump, result: ReplayResult, truth: Truth | None) -> Numbers:

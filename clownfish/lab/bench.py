@@ -14,6 +14,7 @@ from typing import Any
 from clownfish.lab.figures import Line, Use, numbers
 from clownfish.lab.fusion_cost import fusion_lines
 from clownfish.lab.overhead import overhead_lines
+from clownfish.lab.replay_cost import replay_lines
 from clownfish.lab.rpc import require_grpc
 from clownfish.lab.streams import stream_lines
 from clownfish.lab.workload import REAL_VIDEO, Pair, draw_clip, pick_pair
@@ -46,7 +47,7 @@ class BenchOptions:
     local: str = ""
     remote: str = ""
     cores: int = 2
-    parts: tuple[str, ...] = ("fusion", "graph", "streams")
+    parts: tuple[str, ...] = ("fusion", "replay", "graph", "streams")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,9 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> BenchResult:
             if "fusion" in options.parts:
                 say("fuse and reinforce …")
                 lines += fusion_lines(effort.fusion_repeats, effort.fusion_calls)
+            if "replay" in options.parts:
+                say("replay …")
+                lines += replay_lines(effort.fusion_repeats)
             if "graph" in options.parts:
                 more, used = overhead_lines(folder, source, pair, effort.settle_s, effort.graph_s, say)
                 lines, uses = lines + more, uses + used

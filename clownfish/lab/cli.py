@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-PARTS = ("fusion", "graph", "streams")
+PARTS = ("fusion", "replay", "graph", "streams")
 
 
 def bench_command(

@@ -58,9 +58,11 @@ async def serving(service: str, tree: Tree, name: str = "") -> AsyncIterator[Pro
     finally:
         failed = task.done() and not task.cancelled() and task.exception()
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(task, return_exceptions=not failed)
-        await process.close()
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(task, return_exceptions=not failed)
+        finally:
+            await process.close()
 
 
 @asynccontextmanager

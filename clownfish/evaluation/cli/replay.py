@@ -39,6 +39,9 @@ def replay(
         str, typer.Option(metavar="KIND[,OPTION=VALUE...]", help="Another network: trace,path=FILE.csv,remote_ms=50 …")
     ] = "",
     theta: Annotated[float | None, typer.Option(min=0, max=1, help="Another θ.")] = None,
+    method: Annotated[
+        str, typer.Option(metavar="KIND[,OPTION=VALUE...]", help="Another fusion method than the run's: exponential …")
+    ] = "",
     dump: Annotated[
         Path | None, typer.Option(help="Dump (.npz) of the same video: the cloud's answers for the other windows.")
     ] = None,
@@ -74,6 +77,7 @@ def replay(
         plugin(similarity) if similarity else None,
         plugin(network) if network else delayed,
         theta,
+        plugin(method) if method else None,
     )
     if change.nothing and dump is not None:
         raise ConfigError("--dump: say what is to be other than it was, with --policy, --lag, …")
@@ -110,7 +114,7 @@ def _files(paths: list[Path]) -> list[Path]:
 
     found: list[Path] = []
     for path in paths:
-        inside = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+        inside = sorted(path.rglob(f"*{SUFFIX}")) if path.is_dir() else [path]
         if not inside:
             raise ConfigError(
                 f"{path}: no {SUFFIX} file in this folder; `clownfish run SOURCE --record {path}` makes one"
