@@ -251,18 +251,26 @@ def draw(rows: Sequence[Row]) -> Figure:
             axes.plot(
                 [100 * x for x, _ in points],
                 [100 * y for _, y in points],
-                marker="osD^v<>ph*"[number % 10],
-                linestyle="-" if method[1] == "siminet" else "--",
+                marker="osD^v<>phX*"[number % 11],
+                linestyle=_line(*method),
                 linewidth=0.8,
                 color=f"C{number % 10}",
                 label=" ".join(method) if lag == FINAL else None,
             )
         for row in here:
-            if not row.similarity:
+            if not row.similarity and row.policy != "edge-only":
                 axes.axhline(100 * row.accuracy, color="black", linewidth=0.6, linestyle=":")
-                axes.text(101, 100 * row.accuracy, row.policy, fontsize=7, va="center")
+                beside = axes.get_yaxis_transform()
+                axes.text(1.01, 100 * row.accuracy, row.policy, fontsize=7, va="center", transform=beside)
         axes.set_title(title, loc="left")
         axes.set_xlabel("bytes, % of cloud-only")
     panels[0].set_ylabel("frames answered right, %")
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return figure
+
+
+def _line(policy: str, similarity: str) -> str:
+    """Between the points of a policy that was kept; one that was tried has points of unlike options."""
+    if policy not in FILTERS.names():
+        return ""
+    return "-" if similarity == "siminet" else "--"
