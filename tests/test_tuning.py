@@ -14,14 +14,25 @@ from clownfish.errors import ConfigError, DatasetError
 from clownfish.evaluation.paper.sweep import Bench, Stream
 from clownfish.evaluation.replay import rhos
 from clownfish.evaluation.tuned import summary, table, write_csv, write_pair
-from clownfish.evaluation.tuning import Aim, Search, Tuned, tune
+from clownfish.evaluation.tuning import Aim, Grid, Search, Tuned, tune
 from clownfish.settings import FusionSection, Plugin
 from clownfish.similarity.cosine import Cosine
+from clownfish.similarity.overlap import Overlap
 from clownfish.sources.truth import Context, Truth
 from tests.test_evaluation_replay import made
 
 LENGTH, CONTEXT = 72, 24
 """Windows of a stream, of 4 frames and 2 apart; frames of a context."""
+
+
+GRID = Grid(
+    intervals=(2, 6, 12, 30),
+    shares=(0.9,),
+    thresholds=(0.7, 0.95),
+    reactions=((0, 0), (1, 1)),
+    thetas=(0.3, 0.6),
+    weights=(2 / 3, 1.0),
+)
 
 
 def stream(n: int) -> Stream:
@@ -49,12 +60,13 @@ def stream(n: int) -> Stream:
 @pytest.fixture(scope="module")
 def bench() -> Bench:
     streams = [stream(n) for n in range(3)]
-    return Bench(streams, {"cosine": [rhos(each.dump, Cosine()) for each in streams]}, FusionSection())
+    rho = {"cosine": [rhos(each.dump, Cosine()) for each in streams]}
+    return Bench(streams, {**rho, "overlap": [rhos(each.dump, Overlap()) for each in streams]}, FusionSection())
 
 
 @pytest.fixture(scope="module")
 def tuned(bench: Bench) -> Tuned:
-    return tune(bench, "cosine", Aim(0.5, (0, 2)))
+    return tune(bench, Aim(0.5, (0, 2)), grid=GRID)
 
 
 def test_what_is_chosen_is_the_best_that_keeps_to_the_budget(tuned: Tuned) -> None:
@@ -68,12 +80,12 @@ def test_what_is_chosen_is_the_best_that_keeps_to_the_budget(tuned: Tuned) -> No
 
 
 def test_with_more_bytes_it_is_at_least_as_good(bench: Bench, tuned: Tuned) -> None:
-    more = tune(bench, "cosine", Aim(1.0, (0, 2)))
+    more = tune(bench, Aim(1.0, (0, 2)), grid=GRID)
     assert more.accuracy(more.best).value >= tuned.accuracy(tuned.best).value
 
 
 def test_what_to_expect_elsewhere_leaves_each_stream_out_of_the_choice(bench: Bench, tuned: Tuned) -> None:
-    search = Search(bench, "cosine", tuned.aim)
+    search = Search(bench, tuned.aim)
     search.run([each.candidate for each in tuned.tried])
     right = frames = 0
     for n in range(len(bench.streams)):
@@ -85,7 +97,7 @@ def test_what_to_expect_elsewhere_leaves_each_stream_out_of_the_choice(bench: Be
 
 
 def test_final_answers_are_another_aim(bench: Bench) -> None:
-    live, final = (tune(bench, "cosine", Aim(0.3, (4,), final)) for final in (False, True))
+    live, final = (tune(bench, Aim(0.3, (4,), final), grid=GRID) for final in (False, True))
     assert final.accuracy(final.best).value > live.accuracy(live.best).value
 
 
@@ -94,12 +106,13 @@ def test_the_file_runs_as_a_pair_and_the_csv_has_every_setting(tuned: Tuned, tmp
         "local": {"model": "zoo:ucf9/local", "similarity": {"kind": "siminet", "weights": "zoo:ucf9/siminet"}},
         "worker": {"model": "zoo:ucf9/remote"},
     }
-    write_pair(tmp_path / "tuned.toml", pair, tuned, ["one\ntwo"])
+    similarities = {"cosine": Plugin("cosine"), "overlap": Plugin("overlap")}
+    write_pair(tmp_path / "tuned.toml", pair, tuned, similarities, ["one\ntwo"])
     text = (tmp_path / "tuned.toml").read_text()
     assert text.startswith("# one\n# two\n")
     tree = read_toml(tmp_path / "tuned.toml")
-    assert tree["local"] == pair["local"]
     candidate = tuned.best.candidate
+    assert tree["local"] == {"model": "zoo:ucf9/local", "similarity": {"kind": candidate.similarity}}
     read = validate({"router": {}, "filter": tree["filter"], "fusion": tree["fusion"]}, "tuned.toml")
     assert read.filter.policy == Plugin(candidate.policy, dict(candidate.options))
     for name, value in candidate.fusion:
@@ -119,6 +132,6 @@ def test_bad_aims_and_nothing_to_choose_by_are_errors(bench: Bench) -> None:
     with pytest.raises(ConfigError, match="lag"):
         Aim(0.5, ())
     with pytest.raises(DatasetError, match="no streams"):
-        tune(Bench([], {"cosine": []}, FusionSection()), "cosine", Aim(0.5))
+        tune(Bench([], {"cosine": []}, FusionSection()), Aim(0.5), grid=GRID)
     with pytest.raises(ConfigError, match="keeps to"):
-        tune(bench, "cosine", Aim(0.001))
+        tune(bench, Aim(0.001), grid=GRID)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ from clownfish.settings import Plugin
 def table(tuned: Tuned) -> Table:
     """The paper's, the best of each policy and of each fusion method within the budget, and the one chosen."""
     shown = Table(show_edge=False, pad_edge=False)
-    for n, column in enumerate(("", "sent by", "fused by", "bytes", "right", "gain (95 %)")):
-        shown.add_column(column, justify="right" if n > 2 else "left")
+    for n, column in enumerate(("", "sent by", "ρ", "fused by", "bytes", "right", "gain (95 %)")):
+        shown.add_column(column, justify="right" if n > 3 else "left")
     for name, tried in _telling(tuned):
         gain = tuned.gain(tried)
         shown.add_row(
             name,
             _options(tried.candidate.policy, tried.candidate.options),
+            tried.candidate.similarity,
             _fusion(tried.candidate),
             f"{100 * tuned.share(tried):.1f}",
             f"{100 * tuned.accuracy(tried).value:.1f}",
@@ -37,7 +38,12 @@ def _telling(tuned: Tuned) -> list[tuple[str, Tried]]:
     kept = [each for each in tuned.tried if tuned.share(each) <= tuned.aim.budget]
     kept.sort(key=lambda each: -tuned.accuracy(each).value)
     found = [("the paper's", tuned.paper)]
-    for what, of in (("best, sent by", lambda each: each.candidate.policy), ("best, fused by", _method)):
+    by: list[tuple[str, Callable[[Tried], str]]] = [
+        ("best by", lambda each: each.candidate.policy),
+        ("best with", lambda each: each.candidate.similarity),
+        ("best fused by", _method),
+    ]
+    for what, of in by:
         first: dict[str, Tried] = {}
         for each in kept:
             first.setdefault(of(each), each)
@@ -85,22 +91,29 @@ def write_csv(path: Path, tuned: Tuned) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("policy", "options", "fusion", "bytes_share", "accuracy", "low", "high", "chosen"))
+        rows.writerow(("similarity", "policy", "options", "fusion", "bytes_share", "accuracy", "low", "high", "chosen"))
         for each in tuned.tried:
             score = tuned.accuracy(each)
             figures = (f"{x:.6g}" for x in (tuned.share(each), score.value, score.low, score.high))
             options = " ".join(f"{name}={_short(value)}" for name, value in each.candidate.options)
             fusion = " ".join(f"{name}={_short(value)}" for name, value in each.candidate.fusion)
-            rows.writerow((each.candidate.policy, options, fusion, *figures, int(each is tuned.best)))
+            rows.writerow(
+                (each.candidate.similarity, each.candidate.policy, options, fusion, *figures, int(each is tuned.best))
+            )
 
 
-def write_pair(path: Path, pair: Mapping[str, Any], tuned: Tuned, notes: Sequence[str]) -> None:
+def write_pair(
+    path: Path, pair: Mapping[str, Any], tuned: Tuned, similarities: Mapping[str, Plugin], notes: Sequence[str]
+) -> None:
     """The pair's settings (as `pair.read_pair` gives them) with those that were found, as a file for --pair.
+
+    `similarities`: what the names of the bench's ρ stand for.
 
     `notes` are its head. Raises OSError.
     """
     candidate = tuned.best.candidate
     tree = {name: dict(section) for name, section in pair.items()}
+    tree["local"]["similarity"] = similarities[candidate.similarity].table()
     tree.setdefault("filter", {})["policy"] = {"kind": candidate.policy, **dict(candidate.options)}
     fusion = tree.setdefault("fusion", {})
     for name, value in candidate.fusion:

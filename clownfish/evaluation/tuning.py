@@ -1,7 +1,8 @@
 """Choosing policy, interval, θ, g and fusion method for a budget of bytes, on streams set apart for choosing (§VIII).
 
 A search over settings replayed as they would run live. It goes round: first what is sent, with fusion as it was; then
-how it is fused, with what is sent as it was found; and again, until nothing changes. All that was tried is kept.
+whose ρ and how it is fused, with what is sent as it was found; and again, until nothing changes. All that was tried is
+kept.
 
 What is best on some streams is a little too good there. So the choice is made again with each stream left out, among
 all that was tried, and scored on that stream alone: `Tuned.unseen` is what to expect of streams like these.
@@ -20,15 +21,23 @@ from clownfish.evaluation.metrics import Ints, accuracy
 from clownfish.evaluation.paper.sweep import Bench, Outcome, Score, Setting, ahead, shared, sweep
 from clownfish.settings import Plugin
 
-INTERVALS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40)
-"""n_w that are tried, in windows."""
 
-SHARES = (0.5, 0.7, 0.85, 0.95)
-"""Parts of the budget that a policy with one of its own is given."""
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What is tried."""
 
-THETAS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-WEIGHTS = (0.5, 2 / 3, 0.8, 0.9, 1.0)
-"""θ and g that are tried."""
+    intervals: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40)
+    """n_w, in windows."""
+    shares: tuple[float, ...] = (0.5, 0.7, 0.85, 0.95)
+    """Parts of the budget that the policy with one of its own is given."""
+    thresholds: tuple[float, ...] = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+    """Of drift: overlaps below which the local answer has left what it was."""
+    reactions: tuple[tuple[int, int], ...] = ((0, 0), (0, 2), (1, 0), (1, 1), (2, 0))
+    """(patience, follow) of drift and budget."""
+    thetas: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+    weights: tuple[float, ...] = (0.5, 2 / 3, 0.8, 0.9, 1.0)
+    """g."""
+
 
 ROUNDS = 3
 PAPER = "context_aware"
@@ -56,14 +65,16 @@ class Aim:
 class Candidate:
     """What is sent, and how it is fused."""
 
+    similarity: str
+    """Whose ρ, by its name in the bench."""
     policy: str
     options: tuple[tuple[str, Any], ...]
     fusion: tuple[tuple[str, Any], ...] = ()
     """Fields of FusionSection that differ from the pair's; `method` is a Plugin."""
 
-    def at(self, similarity: str, lag: int | None) -> Setting:
+    def at(self, lag: int | None) -> Setting:
         """The setting to replay."""
-        return Setting(similarity, lag, self.policy, self.options, self.fusion)
+        return Setting(self.similarity, lag, self.policy, self.options, self.fusion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +126,11 @@ Say = Callable[[str], None]
 class Search:
     """Replays candidates over a bench, each once."""
 
-    def __init__(
-        self, bench: Bench, similarity: str, aim: Aim, processes: int = 1, say: Say = lambda text: None
-    ) -> None:
+    def __init__(self, bench: Bench, aim: Aim, processes: int = 1, say: Say = lambda text: None) -> None:
         if not bench.streams:
             raise DatasetError("no streams to choose by")
         self.aim = aim
         self._bench = bench
-        self._similarity = similarity
         self._processes = processes
         self._say = say
         self._tried: dict[Candidate, Tried] = {}
@@ -138,7 +146,7 @@ class Search:
         if not new:
             return
         self._say(f"{len(new)} settings, lags {', '.join(map(str, self.aim.lags))} …")
-        settings = {(each, lag): each.at(self._similarity, lag) for each in new for lag in self.aim.lags}
+        settings = {(each, lag): each.at(lag) for each in new for lag in self.aim.lags}
         outcomes = sweep(self._bench, settings.values(), self._processes)
         for each in new:
             self._tried[each] = self._scored(each, [outcomes[settings[each, lag]] for lag in self.aim.lags])
@@ -167,41 +175,48 @@ class Search:
 
 def tune(
     bench: Bench,
-    similarity: str,
     aim: Aim,
     methods: Sequence[Plugin] = (),
     processes: int = 1,
     say: Say = lambda text: None,
+    grid: Grid = Grid(),
 ) -> Tuned:
-    """Search as the head of this file says. `bench.fusion` is where it starts; `similarity` names its ρ there.
+    """Search as the head of this file says. `bench.fusion` and the first similarity of `bench.rho` are where it starts.
 
     `methods`: fusion methods with what they learnt, beside the bench's own. Raises ConfigError where nothing keeps to
     the budget, or an option cannot be used, and ModelError where what a method learnt does not fit.
     """
-    search = Search(bench, similarity, aim, processes, say)
-    search.run(_policies(aim.budget, ()))
+    search = Search(bench, aim, processes, say)
+    search.run(_policies(grid, aim.budget, next(iter(bench.rho)), ()))
     paper = _paper(search)
     for _ in range(ROUNDS):
         before = len(search.tried)
-        search.run(_fusions(search.best().candidate, methods))
-        search.run(_policies(aim.budget, search.best().candidate.fusion))
+        search.run(replace(search.best().candidate, similarity=similarity) for similarity in bench.rho)
+        search.run(_fusions(grid, search.best().candidate, methods))
+        best = search.best().candidate
+        search.run(_policies(grid, aim.budget, best.similarity, best.fusion))
         if len(search.tried) == before:
             break
     return _tuned(search, paper)
 
 
-def _policies(budget: float, fusion: tuple[tuple[str, Any], ...]) -> list[Candidate]:
-    candidates = [Candidate(kind, (("n_w", n_w),), fusion) for kind in (PAPER, "periodic") for n_w in INTERVALS]
-    for part in SHARES:
-        for patience, follow in ((0, 0), (0, 1), (1, 0), (1, 1), (2, 1)):
-            options = (("share", round(part * budget, 4)), ("patience", patience), ("follow", follow))
-            candidates.append(Candidate("budget", options, fusion))
-    return candidates
+Fields = tuple[tuple[str, Any], ...]
 
 
-def _fusions(found: Candidate, methods: Sequence[Plugin]) -> list[Candidate]:
-    own = [(("theta", theta), ("remote_weight", weight)) for theta in THETAS for weight in WEIGHTS]
-    learnt = [(("method", method),) for method in methods]
+def _policies(grid: Grid, budget: float, similarity: str, fusion: Fields) -> list[Candidate]:
+    """`drift` and `budget` look at the local answer; they differ in what bounds them."""
+    tried: list[tuple[str, dict[str, Any]]] = []
+    tried += [(kind, {"n_w": n_w}) for kind in (PAPER, "periodic") for n_w in grid.intervals]
+    for patience, follow in grid.reactions:
+        reaction = {"patience": patience, "follow": follow}
+        tried += [("drift", {"threshold": threshold, **reaction}) for threshold in grid.thresholds]
+        tried += [("budget", {"share": round(part * budget, 4), **reaction}) for part in grid.shares]
+    return [Candidate(similarity, kind, tuple(options.items()), fusion) for kind, options in tried]
+
+
+def _fusions(grid: Grid, found: Candidate, methods: Sequence[Plugin]) -> list[Candidate]:
+    own: list[Fields] = [(("theta", t), ("remote_weight", g)) for t in grid.thetas for g in grid.weights]
+    learnt: list[Fields] = [(("method", method),) for method in methods]
     return [replace(found, fusion=fusion) for fusion in (*own, *learnt)]
 
 

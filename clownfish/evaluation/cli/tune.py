@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from clownfish.evaluation.cli.options import (
     plugin,
     settings_of,
 )
+
+if TYPE_CHECKING:
+    from clownfish.settings import Plugin
 
 
 def tune_command(
@@ -58,7 +61,6 @@ def tune_command(
     from clownfish.errors import ConfigError
     from clownfish.evaluation.compare import Settings
     from clownfish.evaluation.paper.context import all_cores
-    from clownfish.evaluation.paper.methods import SIMINET, similarity
     from clownfish.evaluation.paper.sweep import Bench, Stream
     from clownfish.evaluation.recorder import Recorder
     from clownfish.evaluation.replay import rhos
@@ -69,33 +71,48 @@ def tune_command(
     aim = Aim(budget / 100, _lags(lag), final)
     chosen = chosen_set(videos, data, "validation" if data else "", "", root, (), pair)
     settings = settings_of(chosen, local, remote, "", codec, device, "fp32")
+    similarities = _similarities(settings.siminet)
     recorder = Recorder(settings.record, dumps)
     for source, truth in chosen.sources.items():
         recorder.check(source, truth)
     console = Console()
     with Console(stderr=True).status("") as status:
-        streams, rho = [], []
+        streams: list[Stream] = []
         for source, truth in chosen.sources.items():
             if truth is None:
                 raise ConfigError(f"{source} has no ground truth to tune by: put a .csv beside it")
             dump = recorder.dump(source, lambda t, source=source: status.update(f"{source}: both models, {t}"), truth)  # type: ignore[misc]
             streams.append(Stream(source, dump, truth))
-            built = Settings(similarity=similarity(SIMINET, settings.siminet)).build_similarity(dump, truth)
-            rho.append(rhos(dump, built))
-        bench = Bench(streams, {SIMINET: rho}, settings.fusion)
+        rho = {}
+        for name, each in similarities.items():
+            status.update(f"similarity of neighbours, {name} …")
+            built = Settings(similarity=each)
+            rho[name] = [rhos(one.dump, built.build_similarity(one.dump, one.truth)) for one in streams]
+        bench = Bench(streams, rho, settings.fusion)
         methods = [plugin(each) for each in method or ()]
-        tuned = tune(bench, SIMINET, aim, methods, processes or all_cores(), status.update)
+        tuned = tune(bench, aim, methods, processes or all_cores(), status.update)
     said = summary(tuned)
     command = "clownfish " + " ".join(map(shlex.quote, sys.argv[1:]))
     what = "final" if final else "live"
     note = f"{datetime.date.today()}, {command}\n{len(streams)} streams, {what} answers, lag {lag}. {said}"
     tree = read_pair(chosen.pair)
     tree["local"]["model"], tree["worker"]["model"] = settings.record.local, settings.record.remote
-    write_pair(out, tree, tuned, [note])
+    write_pair(out, tree, tuned, similarities, [note])
     write_csv(out.with_suffix(".csv"), tuned)
     console.print(table(tuned))
     console.print(said, highlight=False)
     console.print(f"{out}, {out.with_suffix('.csv')}", highlight=False, soft_wrap=True)
+
+
+def _similarities(siminet: str) -> dict[str, Plugin]:
+    """Those that are tried, the pair's first: SimiNet where it has one, and overlap alone and as SimiNet's factor."""
+    from clownfish.settings import Plugin
+
+    found = {"overlap": Plugin("overlap"), "cosine": Plugin("cosine")}
+    if siminet:
+        own = Plugin("siminet", {"weights": siminet})
+        found = {"SimiNet": own, "overlap × SimiNet": Plugin("overlap", {"of": "siminet", "weights": siminet}), **found}
+    return found
 
 
 def _lags(text: str) -> tuple[int | None, ...]:
