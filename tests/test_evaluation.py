@@ -31,7 +31,9 @@ from tests.videos import write_image, write_video
 CLASSES = ("bow", "clap", "wave")
 
 
-def write_model(path: Path, seed: int, classes: tuple[str, ...] = CLASSES, window_size: int = 16) -> str:
+def write_model(
+    path: Path, seed: int, classes: tuple[str, ...] = CLASSES, window_size: int = 16, threshold: float | None = None
+) -> str:
     description = ModelDescription(
         name=path.name,
         architecture="mobilenet3d",
@@ -42,6 +44,7 @@ def write_model(path: Path, seed: int, classes: tuple[str, ...] = CLASSES, windo
         ),
         feature="logits",
         temperature=1.0,
+        threshold=threshold,
     )
     torch.manual_seed(seed)
     export(path, build(description), description)
@@ -97,6 +100,25 @@ def test_the_command_compares_every_method_on_every_stream_and_on_all(folder: Pa
     assert right == pytest.approx(a["accuracy"] * a["frames_scored"] + b["accuracy"] * b["frames_scored"])
     low, high = total["accuracy_interval"]
     assert low <= total["accuracy"] <= high
+
+
+def test_what_the_cloud_changed_is_said_where_it_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    numbers = tmp_path / "numbers.json"
+    videos = [str(folder / "a.mp4"), str(folder / "b.mp4")]
+    output = invoke(folder, *videos, "--similarity", "cosine", "--changes", "--json", str(numbers))
+    for word in (
+        "accuracy, after 6 windows",
+        "edge and cloud agree",
+        "final: … put right",
+        "first right, revised: mean",
+    ):
+        assert word in output
+    found = json.loads(numbers.read_text())
+    changes = {each["name"]: each for each in found["changes"]}
+    assert changes["accuracy, live"]["value"] == found["all"]["fused live"]["accuracy"]
+    bare = str(write_video(tmp_path / "bare.mp4", 30))
+    with pytest.raises(ConfigError, match="--changes: no stream has ground truth"):
+        invoke(folder, bare, "--similarity", "cosine", "--changes")
 
 
 def test_a_dump_holds_the_models_own_answers_and_is_made_once(folder: Path, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from clownfish.evaluation.metrics import (
     answers_by_frame,
     bootstrap_interval,
     confusion,
+    interval_over,
+    paired_interval,
+    pooled_score,
     truth_by_frame,
     weighted_f1,
 )
@@ -134,3 +137,31 @@ def test_the_interval_counts_frames_and_not_streams() -> None:
     long, short = np.array([[500, 0, 0], [0, 500, 0]]), np.array([[0, 5, 0], [5, 0, 0]])
     low, _ = bootstrap_interval([long] * 9 + [short], accuracy)
     assert low > 0.98
+
+
+def test_paired_intervals_draw_the_same_streams_of_both_methods() -> None:
+    """One method is better by the same in every stream: however hard the streams drawn, by that much. Apart, each
+    method's own interval is wide."""
+    hard = [np.array([[n, 100 - n, 0], [0, 0, 0]]) for n in (10, 50, 80)]
+    easier = [matrix + np.array([[5, -5, 0], [0, 0, 0]]) for matrix in hard]
+    score = pooled_score(accuracy)
+    assert paired_interval(easier, hard, score) == pytest.approx((0.05, 0.05))
+    assert paired_interval(hard, easier, score) == pytest.approx((-0.05, -0.05))
+    low, high = interval_over(hard, score)
+    assert high - low > 0.3
+    with pytest.raises(ValueError, match="zip"):
+        paired_interval(hard, easier[:2], score)
+
+
+def test_the_fast_interval_is_that_of_streams_drawn_one_by_one() -> None:
+    rng = np.random.default_rng(1)
+    matrices = [rng.integers(0, 50, (3, 4)) for _ in range(5)]
+    assert bootstrap_interval(matrices, weighted_f1) == interval_over(matrices, pooled_score(weighted_f1))
+
+
+def test_an_interval_leaves_out_draws_without_a_score_and_refuses_no_streams() -> None:
+    none, some = np.zeros((2, 3), np.int64), np.array([[1, 1, 0], [0, 2, 0]])
+    assert bootstrap_interval([none, some], accuracy) == (0.75, 0.75)
+    assert all(math.isnan(each) for each in bootstrap_interval([none, none], accuracy))
+    with pytest.raises(ValueError, match="no streams"):
+        interval_over([], len)

@@ -20,7 +20,7 @@ from clownfish.evaluation.metrics import (
     truth_by_frame,
     weighted_f1,
 )
-from clownfish.evaluation.replay import fix_ma, replay, rhos
+from clownfish.evaluation.replay import ReplayResult, fix_ma, replay, rhos
 from clownfish.filters import FILTERS
 from clownfish.fusion import FALLBACK_ALPHA
 from clownfish.settings import FusionSection, Plugin
@@ -113,23 +113,28 @@ class Row:
         return 1 - self.wire_bytes / self.cloud_bytes
 
 
+def fused(dump: Dump, truth: Truth | None, settings: Settings) -> ReplayResult:
+    """Clownfish under these settings. Raises as `compare` does."""
+    rho = rhos(dump, settings.build_similarity(dump, truth))
+    return replay(dump, rho, lambda: settings.policy.build(FILTERS), settings.lag, settings.fusion)
+
+
 def compare(dump: Dump, truth: Truth | None, settings: Settings) -> list[Row]:
     """One row for each of METHODS, in that order; then those of DISCARD_METHODS, where the settings have early discard.
 
     Raises ConfigError, ModelError or DatasetError where plug-ins, weights or labels do not fit.
     """
-    rho = rhos(dump, settings.build_similarity(dump, truth))
-    fused = replay(dump, rho, lambda: settings.policy.build(FILTERS), settings.lag, settings.fusion)
+    ours = fused(dump, truth, settings)
     everything = (dump.windows, int(dump.frame_bytes.sum()))
     nothing = (0, 0)
-    some = (len(fused.sent), fused.wire_bytes)
+    some = (len(ours.sent), ours.wire_bytes)
     answers = (
         (dump.p_local.argmax(1), nothing),
         (fix_ma(dump.p_local, settings.fix_ma_alpha).argmax(1), nothing),
         (dump.p_remote.argmax(1), everything),
         (fix_ma(dump.p_remote, settings.fix_ma_alpha).argmax(1), everything),
-        (fused.live, some),
-        (fused.final, some),
+        (ours.live, some),
+        (ours.final, some),
     )
     rows = [
         Row(method, score(dump, truth, answer), dump.windows, sent, wire, everything[1])

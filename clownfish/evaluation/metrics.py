@@ -163,7 +163,11 @@ def _percentiles(scores: Sequence[float], level: float) -> Interval:
     known = known[~np.isnan(known)]
     if not len(known):
         return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    bounds = [(1 - level) / 2, (1 + level) / 2]
+    if np.isinf(known).any():  # between two infinite scores there is nothing to interpolate
+        low, high = np.sort(known)[[round(bound * (len(known) - 1)) for bound in bounds]]
+    else:
+        low, high = np.quantile(known, bounds)
     return float(low), float(high)
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from clownfish.chunks import Columns
 from clownfish.codecs.base import Codec
 from clownfish.errors import DatasetError
 from clownfish.evaluation.dump import KINDS, UNLABELLED, Dump, Header
-from clownfish.evaluation.journal import Columns, Journal
+from clownfish.evaluation.journal import Journal
 from clownfish.evaluation.metrics import truth_by_frame
 from clownfish.messages import Frame, Pixels, Window
 from clownfish.models.base import WindowModel
@@ -21,8 +22,8 @@ from clownfish.opencv import resized
 from clownfish.sources.truth import Truth
 from clownfish.windowing import WindowManager
 
-CHUNK = 128
-"""Windows between two writes to the journal: what a killed dump loses at most, some seconds of work."""
+CHUNK = 32
+"""Windows between two writes to the journal: what a killed dump loses at most, a few seconds of work."""
 
 OnWindow = Callable[[int], None]
 """Called with t after each window."""
@@ -45,13 +46,14 @@ def record(
 
     With a journal, what it holds is taken over and the rest added to it, `chunk` windows at a time. Models that keep
     what they made of frames (`models.frame_features`) then see the windows just before once more, without an answer
-    being taken, so that each frame is computed in the same company as in a run that nothing interrupted.
+    being taken, so that each frame is computed in the same company as in a run that nothing interrupted, also one that
+    repeats a frame of the window before it.
 
     Raises what `frames` raises, and DatasetError for a stream shorter than one window, or than its journal.
     """
     chunks = [] if journal is None else list(journal.chunks)
     windows_done, frames_done = sum(len(each["t"]) for each in chunks), sum(len(each["frame_bytes"]) for each in chunks)
-    seen_again = -(-header.size // header.stride)
+    seen_again = 2 * -(-header.size // header.stride)
     part = _Part()
     count = 0
     for n, small, window in windows_of(header, frames, max(0, windows_done - seen_again)):

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from clownfish.evaluation.behaviour import Measure
 from clownfish.evaluation.compare import METHODS, Intervals, Row, Settings, intervals, pooled
 from clownfish.evaluation.dump import Header
 from clownfish.evaluation.metrics import share
@@ -59,6 +60,29 @@ def comparison_tables(streams: Streams) -> list[Table]:
         scores = [percent(row.accuracy), _span(spread.accuracy), percent(row.weighted_f1), _span(spread.weighted_f1)]
         total.add_row(row.method, *scores, f"{row.wire_bytes / 1e6:.1f}", *_sent(row))
     return [each, total]
+
+
+def measures_table(found: Sequence[Measure]) -> Table:
+    """What the cloud changes, over all streams: each metric with its 95 % interval, where it has one."""
+    table = _table(["all streams", "", "95 %", ""])
+    for measure in found:
+        scale = 100 if measure.unit in ("%", "points") else 1
+        span = "" if measure.interval is None else " to ".join(f"{scale * each:.1f}" for each in measure.interval)
+        table.add_row(measure.name, f"{scale * measure.value:.1f}", span, measure.unit)
+    return table
+
+
+def measures_numbers(found: Sequence[Measure]) -> list[dict[str, Any]]:
+    """The same as plain values (JSON), shares from 0 to 1; null for what is not finite."""
+    return [
+        {
+            "name": each.name,
+            "unit": each.unit,
+            "value": _finite(each.value),
+            "interval": None if each.interval is None else [_finite(bound) for bound in each.interval],
+        }
+        for each in found
+    ]
 
 
 _SHORT = ("edge", "+ FixMA", "cloud", "+ FixMA", "live", "final")
@@ -124,4 +148,4 @@ def _bounds(spread: Intervals) -> dict[str, Any]:
 
 
 def _finite(score: float | None) -> float | None:
-    return None if score is None or math.isnan(score) else score
+    return None if score is None or not math.isfinite(score) else score

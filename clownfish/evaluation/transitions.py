@@ -111,10 +111,10 @@ def median_frames(streams: Sequence[FirstCorrect]) -> float:
     return float(np.median(np.where(frames == CENSORED, np.inf, frames))) if len(frames) else float("nan")
 
 
-def mean_frames(streams: Sequence[FirstCorrect]) -> float:
-    """Mean over the transitions that are not censored; NaN where none is left."""
-    answered = together(streams).answered
-    return float(answered.mean()) if len(answered) else float("nan")
+def mean_seconds(streams: Sequence[tuple[FirstCorrect, float]]) -> float:
+    """Mean over the transitions that are not censored, each stream with its frames a second; NaN where none is left."""
+    seconds = np.concatenate([each.seconds(fps) for each, fps in streams])
+    return float(seconds.mean()) if len(seconds) else float("nan")
 
 
 def censored_share(streams: Sequence[FirstCorrect]) -> float:

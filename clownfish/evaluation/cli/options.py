@@ -58,9 +58,7 @@ def chosen_set(
 
     if data:
         if videos or dataset:
-            raise ConfigError(
-                f"--data {data} is a whole set of streams: leave out {'--dataset' if dataset else 'VIDEO'}"
-            )
+            raise ConfigError(f"--data {data} is all that is measured on: leave out videos and --dataset")
         chosen = evaluation_set(data, part or "test", root)
         return dataclasses.replace(chosen, pair=pair) if pair else chosen
     if part:
@@ -70,7 +68,7 @@ def chosen_set(
         truths |= streams_of(dataset, root, option)
     if not truths:
         raise ConfigError(
-            "nothing to measure on: name videos, a set with --data, or a data set with --dataset and --root"
+            "nothing to measure on: name videos, an evaluation set with --data, or a data set with --dataset and --root"
         )
     return EvaluationSet(pair or DEFAULT, truths)
 

@@ -45,7 +45,7 @@ class WindowsBar(AbstractContextManager["WindowsBar"]):
             self._begun.add(source)
             self._take_off(source, t)
         self._left[source] = max(0, self._left[source] - 1)
-        self._progress.update(self._task, description=source, advance=1)
+        self._progress.update(self._task, description=source, advance=1, total=self._total(1))
 
     def done(self, source: str) -> None:
         """Nothing is left to do of `source`."""
@@ -53,5 +53,8 @@ class WindowsBar(AbstractContextManager["WindowsBar"]):
 
     def _take_off(self, source: str, windows: int) -> None:
         self._left[source] -= min(windows, self._left[source])
-        done = self._progress.tasks[self._task].completed
-        self._progress.update(self._task, total=done + sum(self._left.values()) or None)
+        self._progress.update(self._task, total=self._total(0))
+
+    def _total(self, more: int) -> float | None:
+        """All that is done, `more` windows included, and all that is left: also where a header promised too little."""
+        return self._progress.tasks[self._task].completed + more + sum(self._left.values()) or None

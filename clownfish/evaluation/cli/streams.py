@@ -58,6 +58,9 @@ def streams(
     device: DeviceName = "auto",
     precision: PrecisionName = "fp32",
     confusion: Annotated[bool, typer.Option("--confusion", help="Say of each class what it is taken for.")] = False,
+    changes: Annotated[
+        bool, typer.Option("--changes", help="Say what the cloud changed, how soon, and how sure that is.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers here, too.")] = None,
 ) -> None:
     """Edge-only, cloud-only and fused answers on labelled streams: accuracy, windows sent, bytes."""
@@ -66,10 +69,19 @@ def streams(
 
     from rich.console import Console
 
+    from clownfish.errors import ConfigError
+    from clownfish.evaluation.behaviour import behaviour, measures
     from clownfish.evaluation.compare import Settings, compare
     from clownfish.evaluation.confusions import calibration_errors, confusion_table
     from clownfish.evaluation.recorder import Recorder
-    from clownfish.evaluation.report import comparison_numbers, comparison_tables, discard_line, settings_line
+    from clownfish.evaluation.report import (
+        comparison_numbers,
+        comparison_tables,
+        discard_line,
+        measures_numbers,
+        measures_table,
+        settings_line,
+    )
     from clownfish.models.description import check_siminet, read_description, read_siminet_description
     from clownfish.settings import Plugin
 
@@ -110,8 +122,16 @@ def streams(
         console.print(f"\nexpected calibration error: edge {100 * errors[0]:.1f} %, cloud {100 * errors[1]:.1f} %")
     if confusion:
         console.print("", confusion_table([rows for _, rows in found], dumped[0][0].header.classes))
+    numbers = comparison_numbers(found, settings)
+    if changes:
+        known = [(dump, truth) for dump, truth in dumped if truth is not None]
+        if not known:
+            raise ConfigError("--changes: no stream has ground truth to tell right from wrong; put a .csv beside it")
+        metrics = measures([behaviour(dump, truth, settings) for dump, truth in known])
+        console.print("", measures_table(metrics))
+        numbers["changes"] = measures_numbers(metrics)
     if json_file is not None:
-        json_file.write_text(json.dumps(comparison_numbers(found, settings), indent=2) + "\n", encoding="utf-8")
+        json_file.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
 
 
 def _shown_in(status: Status, source: str) -> OnWindow:
