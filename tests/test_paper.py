@@ -17,8 +17,8 @@ from clownfish.evaluation.cli import eval_app
 from clownfish.evaluation.paper import EXHIBITS, contexts, fig2, fig7, methods, reasons, style
 from clownfish.evaluation.paper.base import Table, Unavailable
 from clownfish.evaluation.paper.context import Context
-from clownfish.evaluation.paper.page import Missing, Part, Picture, page
 from clownfish.evaluation.paper.judge import CLAIMS
+from clownfish.evaluation.paper.page import Missing, Part, Picture, page
 from clownfish.evaluation.paper.report import ClaimRow, make, paper
 from clownfish.evaluation.paper.rows import read_rows, write_rows
 from clownfish.evaluation.paper.sections import SECTIONS, Section
