@@ -88,7 +88,7 @@ class HiddenModule(nn.Module):
             "remote.weight": self.get_buffer("one") + self.remote_mix,
             "remote.bias": self.remote_bias,
             "leave.slope": self.slope_change - 0.7,
-            "leave.bias": self.leave_change - 1.5,
+            "leave.bias": self.leave_change - 2.0,
             "next": self.next,
         }
 
@@ -106,7 +106,7 @@ class HiddenModule(nn.Module):
 
     def leave(self, seen: Seen) -> Tensor:
         """(windows, streams, classes): probability that each context was left."""
-        return torch.sigmoid((self.slope_change - 0.7) * seen.logit_rho[..., None] + self.leave_change - 1.5)
+        return torch.sigmoid((self.slope_change - 0.7) * seen.logit_rho[..., None] + self.leave_change - 2.0)
 
     def messages(self, evidence: Tensor, leave: Tensor, ahead: int) -> Tensor:
         """(windows − ahead, streams, classes): what the `ahead` windows that follow tell of each, summing to 1."""
