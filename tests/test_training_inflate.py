@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,10 +20,14 @@ from torch import Tensor
 from clownfish.errors import ModelError
 from clownfish.models import ARCHITECTURES
 from clownfish.models.adapter import Network
+from clownfish.training.card import write_classifier_card
+from clownfish.training.classifier import Trained, describe
+from clownfish.training.config import ClassifierConfig, load_config
 from clownfish.training.inflate import load_inflated
 from clownfish.training.initial import load_initial
 from clownfish.training.onnx_resnet import read_onnx_resnet
 
+ROOT = Path(__file__).parent.parent
 WIDTH = 0.125
 STEM = 6
 """Not what the width makes of 64."""
@@ -285,3 +290,21 @@ def test_open_nsfw_of_its_package_is_what_its_own_graph_answers() -> None:
     with torch.inference_mode():
         found = network.embed(x[:, :, None].expand(-1, -1, 2, -1, -1))
     torch.testing.assert_close(found, torch.from_numpy(expected), rtol=1e-4, atol=1e-4)
+
+
+def test_the_card_says_what_it_began_with_and_on_what_terms(tmp_path: Path) -> None:
+    path = ROOT / "configs/train/ucf9-remote-r3d.toml"
+    for initial, said in (
+        (
+            "inflate:open-nsfw",
+            r"open_nsfw .* Copyright 2016, Yahoo Inc\., BSD 2-Clause License, whose text is open_nsfw-",
+        ),
+        ("inflate:mine.onnx", r"`mine.onnx`\. A 2D ResNet, inflated"),
+    ):
+        config = load_config(path, ClassifierConfig, [f"output={tmp_path / 'model'}", f"initial={initial}"])
+        trained = Trained(describe(config, ("one", "two")), 0.5, 0.1, 0.2)
+        write_classifier_card(config, path, "remote", trained)
+        assert re.search(f"Initial weights.*{said}", (tmp_path / "model.md").read_text(encoding="utf-8"))
+    terms = (ROOT / "clownfish/zoo/ucf9/open_nsfw-LICENSE.txt").read_text(encoding="utf-8")
+    assert "Copyright (c) 2016, Yahoo Inc." in terms
+    assert "2. Redistributions in binary form must reproduce the above copyright" in terms
