@@ -186,6 +186,14 @@ def test_a_network_that_ends_early_takes_its_part(tmp_path: Path) -> None:
     assert not weights["layer2.0.conv2.weight"][:, :, ::2].any()
 
 
+def test_dropout_is_of_the_embedding_and_in_training_alone() -> None:
+    network = ARCHITECTURES.get("resnet3d")(classes=2, depth=10, width=WIDTH, dropout=0.5)
+    embedding = torch.ones(1, 64)
+    assert not torch.equal(network.train().head(embedding), network.head(embedding))
+    network.eval()
+    torch.testing.assert_close(network.head(embedding), network.fc(embedding))
+
+
 def test_every_second_block_looks_over_time() -> None:
     network = ARCHITECTURES.get("resnet3d")(classes=2, depth=50, width=WIDTH, spans=(1, 1, 1, 5, 3), every=2)
     over = {name: p.shape[2] for name, p in network.named_parameters() if p.ndim == 5 and p.shape[2] > 1}
@@ -204,6 +212,7 @@ def test_every_second_block_looks_over_time() -> None:
         ({"spans": (7, 3, 3, 3)}, r"spans is \[7, 3, 3, 3\], every 1; expected 5 odd numbers"),
         ({"spans": (7, 3, 2, 3, 3)}, r"expected 5 odd numbers"),
         ({"every": 0}, r"every 0; .* 1 or more"),
+        ({"dropout": 1.0}, r"dropout is 1.0; expected a share below 1"),
     ],
 )
 def test_a_form_that_there_is_not_is_refused(options: dict[str, Any], complaint: str) -> None:

@@ -126,11 +126,13 @@ class ResidualNet3d(nn.Module):
         every: int = 1,
         keep_time: bool = False,
         caffe: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         """`stages`: (channels that come out, blocks); `block(inputs, outputs, stride, span)` makes one; the rest is
         ResNet3d's."""
         super().__init__()
         self.caffe = caffe
+        self.dropout = dropout
         self.keep_time = keep_time
         self.conv1 = nn.Conv3d(3, stem, (spans[0], 7, 7), (1, 2, 2), (spans[0] // 2, 3, 3), bias=False)
         self.bn1 = nn.BatchNorm3d(stem)
@@ -164,7 +166,7 @@ class ResidualNet3d(nn.Module):
 
     def head(self, embedding: Tensor) -> Tensor:
         """Logits of an embedding."""
-        logits: Tensor = self.fc(embedding)
+        logits: Tensor = self.fc(F.dropout(embedding, self.dropout, self.training))
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
@@ -181,7 +183,8 @@ class ResNet3d(ResidualNet3d):
     the stem and in one of `every` blocks of each stage (2: as in Wang et al., "Non-local Neural Networks", CVPR 2018,
     §4.1). `keep_time` halves only height and width, for windows of few frames. `caffe` is the style of networks from
     there, whose weights no other fits: a bottleneck's stride in its first convolution (He et al., "Deep Residual
-    Learning", CVPR 2016), and nothing before the picture's edge in the pool.
+    Learning", CVPR 2016), and nothing before the picture's edge in the pool. `dropout` is of the
+    embedding, in training.
     """
 
     def __init__(
@@ -196,6 +199,7 @@ class ResNet3d(ResidualNet3d):
         every: int = 1,
         keep_time: bool = False,
         caffe: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         known = BASIC | BOTTLENECK
         if depth not in known or shortcut not in ("A", "B"):
@@ -203,6 +207,8 @@ class ResNet3d(ResidualNet3d):
         counts = known[depth] if blocks is None else tuple(blocks)
         if not 1 <= len(counts) <= len(CHANNELS) or min(counts) < 1:
             raise ValueError(f"blocks is {list(counts)}; expected 1 to {len(CHANNELS)} numbers above 0")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout is {dropout}; expected a share below 1")
         if len(spans) != len(SPANS) or any(span < 1 or span % 2 == 0 for span in spans) or every < 1:
             raise ValueError(
                 f"spans is {list(spans)}, every {every}; expected {len(SPANS)} odd numbers, the stem's and the "
@@ -216,4 +222,4 @@ class ResNet3d(ResidualNet3d):
             return Bottleneck(inputs, outputs // EXPANSION, outputs, stride, span, shortcut, caffe=caffe)
 
         stages = [(c * (1 if depth in BASIC else EXPANSION), n) for c, n in zip(channels, counts, strict=False)]
-        super().__init__(classes, stem or channels[0], stages, block, spans, every, keep_time, caffe)
+        super().__init__(classes, stem or channels[0], stages, block, spans, every, keep_time, caffe, dropout)
