@@ -24,6 +24,7 @@ from clownfish.config import load_config, schema
 from clownfish.errors import ClownfishError
 from clownfish.evaluation.cli import eval_app
 from clownfish.lab.cli import bench_command
+from clownfish.lab.net.cli import lab_app
 from clownfish.settings import Config, to_tree
 from clownfish.supervisor import Supervisor
 from clownfish.training.cli import calibrate_command, train_app
@@ -39,6 +40,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 app.add_typer(model_app, name="model")
+app.add_typer(lab_app, name="lab")
 app.command("bench")(bench_command)
 app.command("calibrate")(calibrate_command)
 

@@ -1,0 +1,126 @@
+"""`clownfish lab`: thin, the work is in the modules beside this one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from clownfish.lab.net.check import Checked
+    from clownfish.lab.net.plan import Backend
+
+lab_app = typer.Typer(
+    no_args_is_help=True,
+    help="Real processes over an emulated network, on one machine (Linux, as root).",
+)
+
+BackendOption = Annotated[str, typer.Option("--backend", help="netem, tbf or link. Default: what the machine can do.")]
+
+
+@lab_app.command("profiles")
+def profiles_command() -> None:
+    """The network profiles there are, and what this machine makes them with."""
+    from rich.console import Console
+
+    from clownfish.errors import ConfigError
+    from clownfish.lab.net.capabilities import capabilities
+    from clownfish.lab.net.plan import plan
+    from clownfish.lab.net.profile import known_profiles, read_profile
+
+    console = Console()
+    for name in known_profiles():
+        profile = read_profile(name)
+        try:
+            backend = plan(profile, capabilities()).backend
+        except ConfigError:
+            backend = "-"
+        console.print(f"{name:18} {backend:6} {profile.about}", highlight=False, soft_wrap=True)
+
+
+@lab_app.command("plan")
+def plan_command(
+    profile: Annotated[str, typer.Argument(help="Name of a network profile, or a .toml file")],
+    backend: BackendOption = "",
+) -> None:
+    """Every command that makes a profile real here, without doing it."""
+    from clownfish.lab.net.capabilities import capabilities
+    from clownfish.lab.net.plan import plan
+    from clownfish.lab.net.profile import read_profile
+
+    made = plan(read_profile(profile), capabilities(), backend_of(backend))
+    typer.echo(f"# {made.backend}: {made.why}")
+    for step in (*made.steps, *made.changes):
+        typer.echo(str(step))
+    if made.period_s is not None:
+        typer.echo(f"# and again every {made.period_s:g} s")
+
+
+@lab_app.command("check")
+def check_command(
+    profiles: Annotated[list[str] | None, typer.Argument(metavar="[PROFILE...]", help="Default: all of them")] = None,
+    backend: BackendOption = "",
+    at_once: Annotated[int, typer.Option(min=1, max=16, help="Profiles measured at the same time.")] = 3,
+) -> None:
+    """Measure round trip, rate and loss of network profiles. Exit status 1 where one is not what it says."""
+    import time
+
+    from rich.console import Console
+
+    from clownfish import log
+    from clownfish.lab.net.capabilities import capabilities
+    from clownfish.lab.net.check import Checked, check
+    from clownfish.lab.net.plan import plan
+    from clownfish.lab.net.profile import known_profiles, read_profile
+
+    log.configure("lab", "console", "warning")
+    asked = backend_of(backend)
+    chosen = [read_profile(name) for name in profiles or known_profiles()]
+    plans = [plan(profile, capabilities(), asked) for profile in chosen]
+    begin = time.monotonic()
+    with Console(stderr=True).status(f"measuring {len(chosen)} profiles …") as status:
+
+        def done(checked: Checked) -> None:
+            status.update(f"measured: {checked.profile}")
+
+        result = check(chosen, asked, at_once, done)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # in a file or a pipe nothing needs folding
+    console.print(_table(result))
+    for made in {made.backend: made for made in plans}.values():
+        console.print(f"{made.backend}: {made.why}", highlight=False, soft_wrap=True)
+    off = [checked.profile for checked in result if not checked.well]
+    console.print(f"{time.monotonic() - begin:.0f} s; " + (f"off: {', '.join(off)}" if off else "all as asked"))
+    raise typer.Exit(1 if off else 0)
+
+
+def _table(result: list[Checked]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="asked / got", title_justify="left", show_edge=False)
+    for name in ("profile", "by", "round trip, ms", "up, Mbit/s", "down, Mbit/s", "round-trip loss", ""):
+        table.add_column(name)
+    for checked in result:
+        cells = []
+        for name in ("rtt", "up", "down", "loss"):
+            finding = checked.findings[name]
+            colour = "" if finding.well else "[red]"
+            cells.append(f"{colour}{finding.asked} / {finding.got}")
+        table.add_row(checked.profile, checked.backend, *cells, "well" if checked.well else "[red]off")
+    return table
+
+
+def backend_of(name: str) -> Backend | None:
+    """Raises ConfigError for one that there is not."""
+    from clownfish.errors import ConfigError
+    from clownfish.lab.net.plan import BACKENDS
+
+    for backend in BACKENDS:
+        if backend == name:
+            return backend
+    if name:
+        raise ConfigError(f"--backend is {name!r}; expected {', '.join(BACKENDS)}")
+    return None

@@ -1,0 +1,142 @@
+"""Network profiles: TOML files that say what a network is like. To add one: a file in configs/network.
+
+    about = "one line for people"
+    [up]                        # edge to cloud: delay_ms, jitter_ms, loss, reorder, rate_mbit, queue_bytes (see Shape)
+    [down]                      # cloud to edge
+    repeat = true               # after the last phase the first again
+    by = "time"                 # or "video": the next phase with each video that is played
+    [[phases]]                  # none: it stays as it is
+    for_s = 60
+    up = { rate_mbit = 5 }      # what differs from [up]
+    trace = "lte.csv"           # or, in place of phases, a CSV file beside: t_s, rtt_ms, rate_mbit
+
+A trace's rtt_ms is shared evenly by the two directions, its rate_mbit is the one up.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from clownfish.config import read_toml, validate_as
+from clownfish.errors import ConfigError
+from clownfish.lab.net.shape import Phase, Shape, Timeline
+
+_CLONE = Path(__file__).parents[3] / "configs" / "network"
+_PACKAGE = Path(__file__).parent / "profiles"
+TRACE_COLUMNS = ("t_s", "rtt_ms", "rate_mbit")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A network, by name."""
+
+    name: str
+    about: str
+    timeline: Timeline
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """The file as it stands, the phases' differences already filled up."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    about: str = ""
+    up: Shape = Shape()
+    down: Shape = Shape()
+    repeat: bool = False
+    by: Literal["time", "video"] = "time"
+    phases: tuple[Phase, ...] = ()
+    trace: str = ""
+
+    def __post_init__(self) -> None:
+        if self.trace and self.phases:
+            raise ValueError("has phases and a trace; expected one of them")
+        if self.repeat and self.by == "time" and any(math.isinf(phase.for_s) for phase in self.phases):
+            raise ValueError("repeats, but a phase has no for_s and never ends")
+        if any(math.isinf(phase.for_s) for phase in self.phases[:-1]) and self.by == "time":
+            raise ValueError("a phase before the last has no for_s and never ends")
+
+
+def folder() -> Path:
+    """Where the profiles are: in a clone configs/network, else in the package."""
+    return _CLONE if _CLONE.is_dir() else _PACKAGE
+
+
+def known_profiles() -> list[str]:
+    """Names of the profiles there are."""
+    return sorted(path.stem for path in folder().glob("*.toml"))
+
+
+def read_profile(name: str) -> Profile:
+    """The profile called so, or in the .toml file of that path.
+
+    Raises ConfigError naming the known ones, or every fault of the file.
+    """
+    path = Path(name) if name.endswith(".toml") else folder() / f"{name}.toml"
+    if not name.endswith(".toml") and name not in known_profiles():
+        raise ConfigError(f"unknown network profile {name!r}; known: {', '.join(known_profiles())}, or a .toml file")
+    tree = read_toml(path)
+    file = validate_as(_File, _filled_up(tree), str(path))
+    if file.trace:
+        phases = _phases_of_trace(path.parent / file.trace, file.up, file.down)
+    else:
+        phases = file.phases or (Phase(up=file.up, down=file.down),)
+    return Profile(path.stem, file.about, Timeline(phases, file.repeat, file.by))
+
+
+def _filled_up(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Each phase with the whole of its directions. What has another form than that is left for the validation."""
+    filled = dict(tree)
+    if isinstance(tree.get("phases"), list):
+        filled["phases"] = [_filled_up_phase(tree, phase) for phase in tree["phases"]]
+    return filled
+
+
+def _filled_up_phase(tree: Mapping[str, Any], phase: Any) -> Any:
+    if not isinstance(phase, dict):
+        return phase
+    directions = {}
+    for name in ("up", "down"):
+        base, differs = tree.get(name, {}), phase.get(name, {})
+        both = isinstance(base, dict) and isinstance(differs, dict)
+        directions[name] = {**base, **differs} if both else differs
+    return {**phase, **directions}
+
+
+def _phases_of_trace(path: Path, up: Shape, down: Shape) -> tuple[Phase, ...]:
+    """A phase for each row. The last one lasts as long as the one before it. Raises ConfigError."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [column for column in TRACE_COLUMNS if column not in (reader.fieldnames or ())]
+            if missing:
+                raise ConfigError(
+                    f"{path}: column {missing[0]} is missing; expected a first line with {', '.join(TRACE_COLUMNS)}"
+                )
+            rows = [tuple(float(row[column]) for column in TRACE_COLUMNS) for row in reader]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the trace cannot be read: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}; expected three numbers a line: {', '.join(TRACE_COLUMNS)}") from error
+    if len(rows) < 2 or rows[0][0] != 0:
+        raise ConfigError(f"{path}: {len(rows)} lines; expected two at least, the first with t_s = 0")
+    durations = [after[0] - before[0] for before, after in zip(rows, rows[1:], strict=False)]
+    phases = []
+    for (t_s, rtt_ms, rate_mbit), for_s in zip(rows, [*durations, durations[-1]], strict=True):
+        try:
+            phases.append(
+                Phase(
+                    up=replace(up, delay_ms=rtt_ms / 2, rate_mbit=rate_mbit),
+                    down=replace(down, delay_ms=rtt_ms / 2),
+                    for_s=for_s,
+                )
+            )
+        except ValueError as error:
+            raise ConfigError(f"{path}: the line with t_s = {t_s:g}: {error}") from error
+    return tuple(phases)
