@@ -97,6 +97,45 @@ def check_command(
     raise typer.Exit(1 if off else 0)
 
 
+@lab_app.command("shape")
+def shape_command(
+    device: Annotated[str, typer.Argument(metavar="IFACE", help="A network interface of this machine")],
+    profile: Annotated[str, typer.Argument(help="Name of a network profile, or a .toml file")],
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Then it is cleared.")] = 600,
+) -> None:
+    """Make a real interface behave as a profile says: what goes out as `up`, what comes in as `down`.
+
+    It is cleared at the end, at Ctrl-C, and when this process is killed, whatever the signal.
+    """
+    import signal
+    import threading
+
+    from clownfish import log
+    from clownfish.lab.net.interface import follow, shaped
+    from clownfish.lab.net.profile import read_profile
+
+    log.configure("lab", "console", "warning")
+    chosen = read_profile(profile)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    with shaped(device, chosen, seconds):
+        typer.echo(f"{device} is {chosen.name} for {seconds:g} s ({chosen.about}); Ctrl-C clears it")
+        follow(device, chosen, seconds, stop)
+    typer.echo(f"{device} is cleared")
+
+
+@lab_app.command("clear")
+def clear_command(
+    device: Annotated[str, typer.Argument(metavar="IFACE", help="A network interface of this machine")],
+) -> None:
+    """Take away what `shape` left on an interface, and nothing else."""
+    from clownfish.lab.net.interface import clear
+
+    removed = clear(device)
+    typer.echo(f"{device}: " + (f"cleared {' and '.join(removed)}" if removed else "nothing of ours to clear"))
+
+
 def _table(result: list[Checked]) -> Table:
     from rich.table import Table
 

@@ -29,6 +29,9 @@ _EDGE_MAC, _CLOUD_MAC = "02:cf:00:00:00:01", "02:cf:00:00:00:02"
 EDGE, CLOUD = "{edge}", "{cloud}"
 """In a step: the path of that namespace."""
 
+MAX_DEVICE = 15
+"""Characters of an interface's name, by the kernel."""
+
 NEEDS: dict[Backend, tuple[str, ...]] = {
     "netem": ("namespaces", "veth", "htb", "netem"),
     "tbf": ("namespaces", "veth", "tbf"),
@@ -116,6 +119,39 @@ def plan(profile: Profile, capabilities: Capabilities, backend: Backend | None =
 def steps_to_phase(phase: Phase) -> list[Step]:
     """For netem: into this phase at once, whatever it was before."""
     return _changed(phase, 0.0)
+
+
+def ifb_of(device: str) -> str:
+    """The device that shapes what comes in by `device`."""
+    return f"cf-{device}"[:MAX_DEVICE]
+
+
+def plan_interface(device: str, profile: Profile, capabilities: Capabilities) -> Plan:
+    """The steps that shape a real interface: what goes out as `up`, what comes in as `down`, by the kernel alone.
+
+    Raises ConfigError where the kernel cannot.
+    """
+    backend: Backend = "tbf" if _caps_only(profile) else "netem"
+    lacks = capabilities.lacks((*NEEDS[backend][2:], "ifb"))
+    if lacks:
+        raise ConfigError(f"profile {profile.name!r} on {device}: {lacks}; capped-5 and its like need only tbf")
+    timeline, ifb = profile.timeline, ifb_of(device)
+    first = timeline.phases[0]
+    steps: list[tc.Argv] = []
+    if not timeline.steady or not first.down.plain:
+        steps += tc.ingress_redirected(device, ifb)
+    for each, shape in ((device, first.up), (ifb, first.down)):
+        if backend == "tbf":
+            steps += tc.tbf_added(each, shape)
+        else:
+            steps += tc.netem_added(each, shape, changes=not timeline.steady)
+    return Plan(backend, "a real interface", tuple(Step("box", argv) for argv in steps))
+
+
+def interface_to_phase(device: str, phase: Phase) -> list[Step]:
+    """For netem: the interface into this phase at once."""
+    changed = (*tc.netem_changed(device, phase.up), *tc.netem_changed(ifb_of(device), phase.down))
+    return [Step("box", argv) for argv in changed]
 
 
 _ENDS: tuple[Place, ...] = ("edge", "cloud")
