@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -93,11 +93,12 @@ def validate(tree: Mapping[str, Any], where: str) -> Config:
 
 
 def validate_as(kind: type[T], tree: Mapping[str, Any], where: str) -> T:
-    """The settings of the dataclass `kind` in `tree`. Raises ConfigError with every fault, each on a line of its own."""
+    """The settings of the dataclass `kind` in `tree`. Raises ConfigError with every fault, each on its own line."""
     try:
-        return _adapter(kind).validate_python(tree)
+        checked: T = _adapter(cast(Any, kind)).validate_python(tree)
     except ValidationError as error:
         raise ConfigError("\n".join(_fault(kind, where, fault) for fault in error.errors())) from None
+    return checked
 
 
 def schema() -> dict[str, Any]:
@@ -106,7 +107,7 @@ def schema() -> dict[str, Any]:
 
 
 @cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 

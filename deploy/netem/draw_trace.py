@@ -1,4 +1,4 @@
-"""Draws configs/network/lte.csv: two minutes of a mobile link, a line a second. Made up, with a fixed seed; not recorded.
+"""Draws configs/network/lte.csv: two minutes of a mobile link, a line a second; nothing recorded.
 
     python deploy/netem/draw_trace.py > configs/network/lte.csv
 

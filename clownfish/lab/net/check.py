@@ -1,6 +1,6 @@
 """`clownfish lab check`: is a network what its profile says? Asked against got, measured from both ends.
 
-Round trips and loss are measured with ICMP echoes on an idle link, each against what the profile says for its own moment;
+Round trips and loss are measured with ICMP echoes on an idle link, each against what the profile says of its moment,
 rates with streams each way. A profile that changes is looked at around a change, so that the change is measured too.
 """
 
@@ -166,12 +166,9 @@ def _check_rate(network: Network, way: Way, begin_s: float, lossy: bool) -> Find
     most = max(getattr(timeline.phases[i], way).rate_mbit or OFFERED_MBIT for i in phases)
     start = network.seek(begin_s)
     begin = time.monotonic()
-    if lossy:
-        arrivals = datagram_stream(*ends, seconds, 1.5 * most)
-    else:
-        # As much payload as the rate has room for packets: it is never idle, and its queue is not flooded at once, which
-        # would have TCP repair its losses for seconds.
-        arrivals = zeromq_stream(*ends, seconds, most)
+    # Of a ZeroMQ stream as much payload as the rate has room for packets: the link is never idle, and its queue is not
+    # flooded at once, which would have TCP repair its losses for seconds.
+    arrivals = datagram_stream(*ends, seconds, 1.5 * most) if lossy else zeromq_stream(*ends, seconds, most)
     return judge_rate(timeline, way, arrivals, (begin + _WARM_S, begin + seconds), start, "udp" if lossy else "zmq")
 
 

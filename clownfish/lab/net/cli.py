@@ -34,10 +34,10 @@ def profiles_command() -> None:
     for name in known_profiles():
         profile = read_profile(name)
         try:
-            backend = plan(profile, capabilities()).backend
+            by: str = plan(profile, capabilities()).backend
         except ConfigError:
-            backend = "-"
-        console.print(f"{name:18} {backend:6} {profile.about}", highlight=False, soft_wrap=True)
+            by = "-"
+        console.print(f"{name:18} {by:6} {profile.about}", highlight=False, soft_wrap=True)
 
 
 @lab_app.command("plan")
@@ -71,7 +71,7 @@ def check_command(
 
     from clownfish import log
     from clownfish.lab.net.capabilities import capabilities
-    from clownfish.lab.net.check import Checked, check
+    from clownfish.lab.net.check import check
     from clownfish.lab.net.plan import plan
     from clownfish.lab.net.profile import known_profiles, read_profile
 

@@ -1,7 +1,7 @@
 """ping, for a machine without it: ICMP echo requests at a steady pace, and when the kernel got each answer.
 
-The other end's kernel answers, so nobody there has to listen. Answers carry the kernel's own time stamps: a busy machine
-may read them late, which would be our delay and not the network's.
+The other end's kernel answers, so nobody there has to listen. Answers carry the kernel's own time stamps: a busy
+machine may read them late, which would be our delay and not the network's.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _request(identity: int, number: int) -> bytes:
 
 
 def _checksum(data: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF
 

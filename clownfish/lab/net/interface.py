@@ -1,8 +1,8 @@
 """Shapes a real interface of a real edge box, and always lets go of it again.
 
-A watchdog, a process of its own, clears the interface when whoever shaped it ends, `kill -9` included, or when the time is
-over: a box that is reached by that very interface must not be lost to an experiment. What others have configured on the
-interface is never replaced, and `clear` takes away nothing but ours.
+A watchdog, a process of its own, clears the interface when whoever shaped it ends, `kill -9` included, or when the time
+is over: a box that is reached by that very interface must not be lost to an experiment. What others have configured on
+the interface is never replaced, and `clear` takes away nothing but ours.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def _check_free(device: str) -> None:
             raise ConfigError(f"{device} is shaped already; see who does it, or: clownfish lab clear {device}")
         if queue["handle"] != "0:":
             raise ConfigError(
-                f"{device} has a {queue['kind']} ({queue['handle']}) that is not ours; remove it first, and put it back "
-                f"afterwards: tc qdisc del dev {device} root"
+                f"{device} has a {queue['kind']} ({queue['handle']}) that is not ours; remove it first, and put it "
+                f"back afterwards: tc qdisc del dev {device} root"
             )
     if ifb_of(device) in _interfaces():
         raise ConfigError(f"{device} is shaped already: {ifb_of(device)} is there; or: clownfish lab clear {device}")

@@ -81,8 +81,8 @@ def set_namespace(fd: int) -> None:
 def _unshare() -> int:
     if _libc().unshare(_CLONE_NEWNET):
         raise ClownfishError(
-            f"cannot make a network namespace: {os.strerror(ctypes.get_errno())}; run as root (in a container: with the "
-            "capabilities SYS_ADMIN and NET_ADMIN)"
+            f"cannot make a network namespace: {os.strerror(ctypes.get_errno())}; run as root (in a container: with "
+            "the capabilities SYS_ADMIN and NET_ADMIN)"
         )
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY)
 

@@ -22,8 +22,18 @@ from typing import Any
 from clownfish.errors import ClownfishError
 from clownfish.lab.net.capabilities import capabilities
 from clownfish.lab.net.namespace import Namespace
-from clownfish.lab.net.plan import CLOUD, CLOUD_ADDRESS, DEVICE, EDGE, EDGE_ADDRESS, Backend, Plan, Step, plan
-from clownfish.lab.net.plan import steps_to_phase
+from clownfish.lab.net.plan import (
+    CLOUD,
+    CLOUD_ADDRESS,
+    DEVICE,
+    EDGE,
+    EDGE_ADDRESS,
+    Backend,
+    Plan,
+    Step,
+    plan,
+    steps_to_phase,
+)
 from clownfish.lab.net.profile import Profile
 
 _PATIENCE_S = 20.0
@@ -139,7 +149,7 @@ class Network:
         ours, theirs = socket.socketpair()
         self._closing.callback(ours.close)
         with theirs:
-            self._link = subprocess.Popen(argv, stdin=theirs)
+            self._link = subprocess.Popen(argv, stdin=theirs.fileno())
         self._closing.callback(self._end_link, ours)
         ours.settimeout(_PATIENCE_S)
         self._control, self._answers = ours, ours.makefile("rb")
@@ -165,7 +175,9 @@ class Network:
             except OSError as error:
                 raise ClownfishError(f"the link does not answer ({error}); its process is {self._link.pid}") from error
         if not line:
-            raise ClownfishError(f"the link's process ended with status {self._link.wait(_PATIENCE_S)}; it says why above")
+            raise ClownfishError(
+                f"the link's process ended with status {self._link.wait(_PATIENCE_S)}; it says why above"
+            )
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise ClownfishError(answer["error"])

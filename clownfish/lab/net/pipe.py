@@ -1,8 +1,8 @@
 """One direction of the link of our own, as a queue model (pure; `now` is an argument, in seconds of any clock).
 
-A packet is lost, or dropped where the queue is full, or it waits until those before it are sent, takes its size ÷ rate to
-be sent, and arrives after the delay. A change takes hold at once: of what is being sent the rest goes at the new rate,
-what is under way arrives when it would have.
+A packet is lost, or dropped where the queue is full, or it waits until those before it are sent, takes its size ÷ rate
+to be sent, and arrives after the delay. A change takes hold at once: of what is being sent the rest goes at the new
+rate, what is under way arrives when it would have.
 """
 
 from __future__ import annotations

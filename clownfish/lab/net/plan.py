@@ -1,7 +1,8 @@
 """How a profile becomes a network on this machine: which backend, and each command in order (pure: text only).
 
-Three backends. `netem`: htb and netem at both ends of a veth pair. `tbf`: token buckets there, for a profile that does no
-more than cap the rate. `link`: a process of ours between two TUN devices, which needs nothing of the kernel but those.
+Three backends. `netem`: htb and netem at both ends of a veth pair. `tbf`: token buckets there, for a profile that does
+no more than cap the rate. `link`: a process of ours between two TUN devices, which needs nothing else of the
+kernel.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -47,8 +48,8 @@ class _File:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     about: str = ""
-    up: Shape = Shape()
-    down: Shape = Shape()
+    up: Shape = field(default_factory=Shape)
+    down: Shape = field(default_factory=Shape)
     repeat: bool = False
     by: Literal["time", "video"] = "time"
     phases: tuple[Phase, ...] = ()
@@ -126,7 +127,7 @@ def _phases_of_trace(path: Path, up: Shape, down: Shape) -> tuple[Phase, ...]:
         raise ConfigError(f"{path}: {error}; expected three numbers a line: {', '.join(TRACE_COLUMNS)}") from error
     if len(rows) < 2 or rows[0][0] != 0:
         raise ConfigError(f"{path}: {len(rows)} lines; expected two at least, the first with t_s = 0")
-    durations = [after[0] - before[0] for before, after in zip(rows, rows[1:], strict=False)]
+    durations = [after[0] - before[0] for before, after in pairwise(rows)]
     phases = []
     for (t_s, rtt_ms, rate_mbit), for_s in zip(rows, [*durations, durations[-1]], strict=True):
         try:

@@ -1,6 +1,7 @@
 """What a network does to packets, and when: shapes of its two directions, in phases over time (pure).
 
-`up` is from the edge to the cloud, `down` the way back. Everything here is one way: a round trip has the delays of both.
+`up` is from the edge to the cloud, `down` the way back. Everything in a shape is one way: a round trip has the delays
+of both.
 """
 
 from __future__ import annotations

@@ -47,12 +47,12 @@ def tbf_added(device: str, shape: Shape) -> list[Argv]:
 def ingress_redirected(device: str, ifb: str) -> list[Argv]:
     """What comes in by the device passes through `ifb` first, which can be shaped as what goes out is."""
     match = ("protocol", "all", "prio", "1", "u32", "match", "u32", "0", "0")
+    action = ("action", "mirred", "egress", "redirect", "dev", ifb)
     return [
         ("ip", "link", "add", ifb, "type", "ifb"),
         ("ip", "link", "set", "dev", ifb, "up"),
         _qdisc("add", device, "handle", "ffff:", "ingress"),
-        ("tc", "filter", "add", "dev", device, "parent", "ffff:", *match)
-        + ("action", "mirred", "egress", "redirect", "dev", ifb),
+        ("tc", "filter", "add", "dev", device, "parent", "ffff:", *match, *action),
     ]
 
 

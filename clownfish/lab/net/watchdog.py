@@ -1,7 +1,7 @@
 """`python -m clownfish.lab.net.watchdog IFACE SECONDS`: clears the interface when its standard input ends, or the time.
 
-The other end of that input is held by who shaped the interface: the kernel closes it, however that process ends. Signals
-that end such a process (Ctrl-C, a lost terminal) do not end this one.
+The other end of that input is held by who shaped the interface: the kernel closes it, however that process ends.
+Signals that end such a process (Ctrl-C, a lost terminal) do not end this one.
 """
 
 from __future__ import annotations
