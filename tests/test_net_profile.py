@@ -153,9 +153,9 @@ def test_nothing_changes_before_the_next_change_and_something_does_then(
         assert made.index(t_s) == len(durations) - 1
         return
     assert change_s > t_s
-    if change_s - t_s > 1e-6:
-        assert made.index((t_s + change_s) / 2) == made.index(t_s) or (t_s + change_s) / 2 - t_s < 1e-6
-        assert made.index(change_s + 1e-6) != made.index(change_s - 1e-6)
+    before, after = made.index(t_s), made.index(change_s + 1e-9)
+    assert made.index((t_s + change_s) / 2) == before
+    assert after == (before + 1) % len(durations)
 
 
 @pytest.mark.parametrize("name", known_profiles())

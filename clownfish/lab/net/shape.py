@@ -123,14 +123,20 @@ class Timeline:
 
     def index(self, t_s: float) -> int:
         """Which phase it is at that time."""
+        return self._locate(t_s)[0]
+
+    def _locate(self, t_s: float) -> tuple[int, float | None]:
+        """(which phase it is, when that is over). Both from one place in the round, so that no phase is ever skipped."""
         if self.steady:
-            return 0
-        left_s = t_s % self.period_s if self.repeat else t_s
+            return 0, None
+        within_s = t_s % self.period_s if self.repeat else t_s
+        last = len(self.phases) - 1
+        end_s = 0.0
         for i, phase in enumerate(self.phases):
-            left_s -= phase.for_s
-            if left_s < 0:
-                return i
-        return len(self.phases) - 1
+            end_s += phase.for_s
+            if within_s < end_s and (i < last or self.repeat):
+                return i, max(t_s + (end_s - within_s), math.nextafter(t_s, math.inf))
+        return last, None
 
     def at(self, t_s: float) -> Phase:
         """The phase at that time."""
@@ -142,13 +148,7 @@ class Timeline:
 
     def next_change(self, t_s: float) -> float | None:
         """When the phase that it is at that time is over; None: never."""
-        if self.steady or self.by == "video":
-            return None
-        ends = self.starts()[1:]
-        if self.repeat:
-            round_s = math.floor(t_s / self.period_s) * self.period_s
-            ends = [round_s + end for end in (*ends, self.period_s)]
-        return next((end for end in ends if end > t_s), None)
+        return None if self.by == "video" else self._locate(t_s)[1]
 
     def megabits(self, direction: Literal["up", "down"], begin_s: float, end_s: float) -> float | None:
         """What may pass between two times, in Mbit; None where it is not limited, throughout or for a while."""
