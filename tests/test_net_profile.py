@@ -60,6 +60,12 @@ def test_a_trace_shares_its_round_trip_between_both_directions(tmp_path: Path) -
     ]
 
 
+def test_a_rate_of_zero_in_a_trace_is_an_outage_and_its_first_row_counts_from_the_start(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("# drawn\nt_s,rtt_ms,rate_mbit\n2, 40, 3\n5, 60, 0\n")
+    timeline = read_profile(write(tmp_path, 'trace = "t.csv"\n')).timeline
+    assert [(p.for_s, p.up.loss, p.down.loss) for p in timeline.phases] == [(5, 0, 0), (3, 1, 1)]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -92,16 +98,16 @@ def test_a_wrong_file_is_named_with_what_is_wrong_in_it(tmp_path: Path, text: st
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ("t_s,rtt_ms\n0,1\n1,1\n", "column rate_mbit is missing"),
-        ("t_s,rtt_ms,rate_mbit\n0,1,2\n", "expected two at least"),
-        ("t_s,rtt_ms,rate_mbit\n5,1,2\n6,1,2\n", "the first with t_s = 0"),
-        ("t_s,rtt_ms,rate_mbit\n0,1,2\n1,1,x\n", "expected three numbers a line"),
-        ("t_s,rtt_ms,rate_mbit\n0,1,2\n1,1\n", "expected three numbers a line"),
-        ("t_s,rtt_ms,rate_mbit\n0,1,2\n1,1,0\n2,1,1\n", "the line with t_s = 1: rate_mbit is 0"),
+        ("", "the first line is ''"),
+        ("t_s,rtt_ms\n0,1\n1,1\n", "the first line is 't_s,rtt_ms'"),
+        ("t_s,rtt_ms,rate_mbit\n", "with 0 rows"),
+        ("t_s,rtt_ms,rate_mbit\n0,1,2\n1,1,x\n", "expected three numbers a row"),
+        ("t_s,rtt_ms,rate_mbit\n0,1,2\n1,1\n", "'1,1'; expected three numbers a row"),
+        ("t_s,rtt_ms,rate_mbit\n0,1,2\n1,1,-3\n2,1,1\n", "the row with t_s = 1: rate_mbit is -3"),
         ("t_s,rtt_ms,rate_mbit\n0,1,2\n0,1,3\n2,1,1\n", "for_s is 0"),
     ],
 )
-def test_a_wrong_trace_is_named_with_its_line(tmp_path: Path, rows: str, says: str) -> None:
+def test_a_wrong_trace_is_named_with_its_row(tmp_path: Path, rows: str, says: str) -> None:
     (tmp_path / "t.csv").write_text(rows)
     with pytest.raises(ConfigError, match=says):
         read_profile(write(tmp_path, 'trace = "t.csv"\n'))

@@ -28,7 +28,7 @@ RTT_OVER_MS = 2.0
 """A median round trip may take so much longer than asked, and no less."""
 GOODPUT_LOW, GOODPUT_HIGH = 0.90, 0.97
 """Share of the rate that is payload: the rest is headers."""
-OFFERED_MBIT = 50.0
+OFFERED_MBIT = 30.0
 """On a link without a cap; at least `OFFERED_SHARE` of it must arrive."""
 OFFERED_SHARE = 0.95
 _Z = 3.29

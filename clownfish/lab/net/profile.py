@@ -10,16 +10,15 @@
     up = { rate_mbit = 5 }      # what differs from [up]
     trace = "lte.csv"           # or, in place of phases, a CSV file beside: t_s, rtt_ms, rate_mbit
 
-A trace's rtt_ms is shared evenly by the two directions, its rate_mbit is the one up.
+A trace is what `clownfish eval` replays, too: a row a change, lines that begin with # are comments. Its rtt_ms is
+shared evenly by the two directions, its rate_mbit is the one up, and 0 there an outage both ways.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -111,33 +110,43 @@ def _filled_up_phase(tree: Mapping[str, Any], phase: Any) -> Any:
 
 
 def _phases_of_trace(path: Path, up: Shape, down: Shape) -> tuple[Phase, ...]:
-    """A phase for each row. The last one lasts as long as the one before it. Raises ConfigError."""
+    """A phase for each row. The first counts before its time, too; the last one lasts as long as the one before it.
+
+    Raises ConfigError.
+    """
+    rows = _read_trace(path)
+    ends = [t_s for t_s, _, _ in rows[1:]]
+    last_s = rows[-1][0] + (rows[-1][0] - rows[-2][0] if len(rows) > 1 else 1.0)
+    phases = []
+    begin_s = 0.0
+    for (t_s, rtt_ms, rate_mbit), end_s in zip(rows, [*ends, last_s], strict=True):
+        change: dict[str, Any] = {"delay_ms": rtt_ms / 2, **({"loss": 1.0} if rate_mbit == 0 else {})}
+        rate: dict[str, Any] = {"rate_mbit": rate_mbit} if rate_mbit else {}
+        try:
+            phases.append(Phase(up=replace(up, **change, **rate), down=replace(down, **change), for_s=end_s - begin_s))
+        except ValueError as error:
+            raise ConfigError(f"{path}: the row with t_s = {t_s:g}: {error}") from error
+        begin_s = end_s
+    return tuple(phases)
+
+
+def _read_trace(path: Path) -> list[tuple[float, float, float]]:
+    """(t_s, rtt_ms, rate_mbit) of each row. Raises ConfigError."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [column for column in TRACE_COLUMNS if column not in (reader.fieldnames or ())]
-            if missing:
-                raise ConfigError(
-                    f"{path}: column {missing[0]} is missing; expected a first line with {', '.join(TRACE_COLUMNS)}"
-                )
-            rows = [tuple(float(row[column]) for column in TRACE_COLUMNS) for row in reader]
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: the trace cannot be read: {error}") from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}; expected three numbers a line: {', '.join(TRACE_COLUMNS)}") from error
-    if len(rows) < 2 or rows[0][0] != 0:
-        raise ConfigError(f"{path}: {len(rows)} lines; expected two at least, the first with t_s = 0")
-    durations = [after[0] - before[0] for before, after in pairwise(rows)]
-    phases = []
-    for (t_s, rtt_ms, rate_mbit), for_s in zip(rows, [*durations, durations[-1]], strict=True):
-        try:
-            phases.append(
-                Phase(
-                    up=replace(up, delay_ms=rtt_ms / 2, rate_mbit=rate_mbit),
-                    down=replace(down, delay_ms=rtt_ms / 2),
-                    for_s=for_s,
-                )
-            )
-        except ValueError as error:
-            raise ConfigError(f"{path}: the line with t_s = {t_s:g}: {error}") from error
-    return tuple(phases)
+    head, *rows = [line for line in lines if line.strip() and not line.lstrip().startswith("#")] or [""]
+    if tuple(cell.strip() for cell in head.split(",")) != TRACE_COLUMNS or not rows:
+        raise ConfigError(
+            f"{path}: the first line is {head[:80]!r}, with {len(rows)} rows below it; expected "
+            f"{','.join(TRACE_COLUMNS)} and one row at least"
+        )
+    try:
+        read = [tuple(float(cell) for cell in row.split(",")) for row in rows]
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}; expected three numbers a row: {', '.join(TRACE_COLUMNS)}") from error
+    wrong = next((row for row, values in zip(rows, read, strict=True) if len(values) != len(TRACE_COLUMNS)), None)
+    if wrong is not None:
+        raise ConfigError(f"{path}: {wrong!r}; expected three numbers a row: {', '.join(TRACE_COLUMNS)}")
+    return [(t_s, rtt_ms, rate_mbit) for t_s, rtt_ms, rate_mbit in read]

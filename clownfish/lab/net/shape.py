@@ -126,7 +126,7 @@ class Timeline:
         return self._locate(t_s)[0]
 
     def _locate(self, t_s: float) -> tuple[int, float | None]:
-        """(which phase it is, when that is over). Both from one place in the round, so that no phase is ever skipped."""
+        """(which phase it is, when that is over). Both from one place in the round, so that no phase is skipped."""
         if self.steady:
             return 0, None
         within_s = t_s % self.period_s if self.repeat else t_s

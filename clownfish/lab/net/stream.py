@@ -23,6 +23,7 @@ _PORT = 7199
 _SMALL_BYTES, _LARGE_BYTES, _LARGE_FROM_MBIT = 8_000, 32_000, 20.0
 """Of a message: small ones on a slow link, so that its rate is not measured in a few large steps."""
 _DATAGRAM_BYTES = 1200
+_SO_SNDBUFFORCE = 32
 Arrivals = list[tuple[float, int]]
 """(time.monotonic(), bytes), one for each message or datagram."""
 
@@ -120,5 +121,6 @@ def datagram_stream(sender: Namespace, receiver: Namespace, address: str, second
 
 def _udp() -> socket.socket:
     opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    opened.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 1 << 20)  # or it is full before a shaper's queue is
     opened.setblocking(False)
     return opened
