@@ -69,11 +69,3 @@ def test_what_cannot_be_played_is_said(arguments: tuple[str, ...], says: str) ->
     done = run_cli("lab", "run", *arguments)
     assert done.returncode == 2
     assert says in done.stderr
-
-
-def test_an_experiment_is_a_file_with_its_sources(tmp_path: Path) -> None:
-    file = tmp_path / "mine.toml"
-    file.write_text("sources = []\nspeed = 3\n")
-    done = run_cli("lab", "run", str(file))
-    assert done.returncode == 2
-    assert "speed: unknown key; known: about, by, codec" in done.stderr
