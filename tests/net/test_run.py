@@ -14,30 +14,26 @@ from tests.net.tools import CLI, alive, children, network_namespaces, run_cli, u
 
 def test_edge_and_cloud_over_a_link_are_played_and_summed_up(tmp_path: Path) -> None:
     numbers = tmp_path / "numbers.json"
-    done = run_cli(
-        *("lab", "run", "shapes:test/0", "--seconds", "7", "--profile", "lan", "--method", "clownfish"),
-        *("--method", "edge-only", "--json", str(numbers)),
-    )
+    done = run_cli("lab", "run", "shapes:test/0", "--seconds", "4", "--profile", "lan", "--json", str(numbers))
     assert done.returncode == 0, done.stderr
-    clownfish, edge_only = json.loads(numbers.read_text())
-    assert (clownfish["method"], edge_only["method"]) == ("clownfish", "edge-only")
-    assert clownfish["profile"] == "lan"
-    assert sum(clownfish["lags"].values()) > 2
-    assert clownfish["up_bytes"] > 20_000  # a few windows, as JPEG
-    assert edge_only["up_bytes"] == 0
-    assert set(clownfish["accuracy"]) == {"live", "final"}
-    assert set(edge_only["accuracy"]) == {"live"}
-    assert "worker-0" in clownfish["cpu"]
-    assert "worker-0" not in edge_only["cpu"]
+    assert "lan (" in done.stdout
+    (result,) = json.loads(numbers.read_text())
+    assert (result["method"], result["profile"], result["interrupted"]) == ("clownfish", "lan", False)
+    assert sum(result["lags"].values()) > 1
+    assert result["up_bytes"] > 20_000  # a few windows, as JPEG
+    assert result["down_bytes"] > 1000
+    assert set(result["accuracy"]) == {"live", "final"}
+    assert {"local", "fusion", "router", "worker-0"} <= set(result["cpu"])
+    assert result["latency_ms"]["p99"] >= result["latency_ms"]["p50"] > 0
 
 
 def test_cloud_only_answers_with_the_large_model_alone_and_sends_every_window(tmp_path: Path) -> None:
     numbers = tmp_path / "numbers.json"
-    arguments = ("--seconds", "7", "--profile", "regional", "--method", "cloud-only", "--json", str(numbers))
+    arguments = ("--seconds", "4", "--profile", "regional", "--method", "cloud-only", "--json", str(numbers))
     done = run_cli("lab", "run", "shapes:test/0", *arguments)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(numbers.read_text())
-    windows = (7 * 30 - 16) // 4 + 1
+    windows = (4 * 30 - 16) // 4 + 1
     lost = sum(count for reason, count in result["lost"].items() if reason != "missing")
     assert sum(result["lags"].values()) + lost == windows
     assert set(result["accuracy"]) == {"final"}
@@ -61,7 +57,6 @@ def test_nothing_is_left_of_an_experiment_that_was_stopped_whatever_the_signal(n
         (("shapes:test/0", "--profile", "wifi"), "unknown network profile 'wifi'; known: abca"),
         (("shapes:test/0", "--method", "cloud"), "--method is 'cloud'; expected edge-only, cloud-only"),
         (("camera:0",), "camera:0 is live and never ends"),
-        (("no-such.toml",), "no-such.toml: cannot be read"),
         (("no-such.mp4",), "no-such.mp4"),
     ],
 )

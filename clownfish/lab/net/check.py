@@ -33,11 +33,21 @@ OFFERED_MBIT = 30.0
 OFFERED_SHARE = 0.95
 _Z = 3.29
 """Of intervals that hold 99.9 %: nine profiles are checked, and a right one should pass."""
-_ECHOES, _LOSSY_ECHOES = 350, 1000
-_ECHO_S = 2.5
-_WARM_S, _STREAM_S = 0.8, 2.0
-"""A stream's beginning is TCP's and not the link's."""
 _BEFORE_CHANGE_S = 1.7
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure. With the defaults nine profiles, three at a time, take half a minute."""
+
+    echo_s: float = 2.5
+    warm_s: float = 0.8
+    """A stream's beginning is TCP's and not the link's."""
+    stream_s: float = 2.0
+    """After that; once each way."""
+
+    def echoes(self, lossy: bool) -> int:
+        return round(self.echo_s * (400 if lossy else 140))
 
 
 @dataclass(frozen=True)
@@ -64,15 +74,19 @@ class Checked:
 
 
 def check(
-    profiles: Iterable[Profile], backend: Backend | None, at_once: int, done: Callable[[Checked], None]
+    profiles: Iterable[Profile],
+    backend: Backend | None,
+    at_once: int,
+    done: Callable[[Checked], None],
+    effort: Effort | None = None,
 ) -> list[Checked]:
     """Measure all, so many at a time; `done` is told of each as it is measured. Raises ClownfishError."""
     with ThreadPoolExecutor(at_once) as threads:
-        running = [threads.submit(_check_one, profile, backend, done) for profile in profiles]
+        running = [threads.submit(_check_one, profile, backend, done, effort or Effort()) for profile in profiles]
         return [each.result() for each in running]
 
 
-def _check_one(profile: Profile, backend: Backend | None, done: Callable[[Checked], None]) -> Checked:
+def _check_one(profile: Profile, backend: Backend | None, done: Callable[[Checked], None], effort: Effort) -> Checked:
     timeline = profile.timeline
     begin_s = interesting(timeline)
     lossy = any(phase.round_trip_loss for phase in timeline.phases)
@@ -80,14 +94,14 @@ def _check_one(profile: Profile, backend: Backend | None, done: Callable[[Checke
     rate_begin_s = 0.0 if lossy else begin_s
     findings = {}
     with Network(profile, backend) as network:
-        count = _LOSSY_ECHOES if lossy else _ECHOES
+        count = effort.echoes(lossy)
         socket = network.edge.call(open_echo)
         start = network.seek(begin_s)
         with socket:
-            echoes = echo(socket, network.cloud_address, count, _ECHO_S / count, _patience_s(timeline))
+            echoes = echo(socket, network.cloud_address, count, effort.echo_s / count, _patience_s(timeline))
         findings["rtt"], findings["loss"] = judge_echoes(timeline, echoes, start)
         for way in ("up", "down"):
-            findings[way] = _check_rate(network, way, rate_begin_s, lossy)
+            findings[way] = _check_rate(network, way, rate_begin_s, lossy, effort)
     checked = Checked(profile.name, network.plan.backend, findings)
     done(checked)
     return checked
@@ -156,12 +170,12 @@ def _judge_loss(asked: Floats, lost: int) -> Finding:
 # -- rates
 
 
-def _check_rate(network: Network, way: Way, begin_s: float, lossy: bool) -> Finding:
+def _check_rate(network: Network, way: Way, begin_s: float, lossy: bool, effort: Effort) -> Finding:
     timeline = network.profile.timeline
     ends = (network.edge, network.cloud, network.cloud_address)
     if way == "down":
         ends = (network.cloud, network.edge, network.edge_address)
-    seconds = _WARM_S + _STREAM_S
+    seconds = effort.warm_s + effort.stream_s
     phases = {timeline.index(begin_s + i * seconds / 100): None for i in range(100)}
     most = max(getattr(timeline.phases[i], way).rate_mbit or OFFERED_MBIT for i in phases)
     start = network.seek(begin_s)
@@ -169,7 +183,9 @@ def _check_rate(network: Network, way: Way, begin_s: float, lossy: bool) -> Find
     # Of a ZeroMQ stream as much payload as the rate has room for packets: the link is never idle, and its queue is not
     # flooded at once, which would have TCP repair its losses for seconds.
     arrivals = datagram_stream(*ends, seconds, 1.5 * most) if lossy else zeromq_stream(*ends, seconds, most)
-    return judge_rate(timeline, way, arrivals, (begin + _WARM_S, begin + seconds), start, "udp" if lossy else "zmq")
+    return judge_rate(
+        timeline, way, arrivals, (begin + effort.warm_s, begin + seconds), start, "udp" if lossy else "zmq"
+    )
 
 
 def judge_rate(

@@ -33,8 +33,8 @@ class Namespace:
 
     @property
     def enter(self) -> tuple[str, ...]:
-        """Put before a command, makes it run inside, under its own pid."""
-        return ("nsenter", f"--net={self.path}", "--")
+        """Put before a command, makes it run inside, under its own pid, and end when who starts it is killed."""
+        return ("setpriv", "--pdeathsig", "KILL", "nsenter", f"--net={self.path}", "--")
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a function inside, in a thread of its own. Sockets that it opens stay inside, whoever uses them later."""
@@ -62,7 +62,8 @@ def run_command(argv: Sequence[str], said: Sequence[str] | None = None) -> str:
         done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20)
     except FileNotFoundError as error:
         raise ClownfishError(
-            f"{argv[0]} is not installed; the network lab needs ip and tc (package iproute2) and nsenter (util-linux)"
+            f"{argv[0]} is not installed; the network lab needs ip and tc (package iproute2), nsenter and "
+            "setpriv (util-linux)"
         ) from error
     except subprocess.TimeoutExpired as error:
         raise ClownfishError(f"{shlex.join(said or argv)}: not done after 20 s") from error
