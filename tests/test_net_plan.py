@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from clownfish.errors import ConfigError
-from clownfish.lab.net.plan import CAPABILITIES, Capabilities, plan, plan_interface
+from clownfish.lab.net.plan import CAPABILITIES, Capabilities, interface_to_phase, plan, plan_interface
 from clownfish.lab.net.profile import Profile, known_profiles, read_profile
 from clownfish.lab.net.shape import Phase, Shape, Timeline
 
@@ -127,6 +128,13 @@ def test_what_repeats_goes_back_to_its_beginning() -> None:
     assert "loss 2%" in text(made.changes[4:])
 
 
+def test_what_changes_with_the_video_has_no_times() -> None:
+    abca = read_profile("abca")
+    made = plan(replace(abca, timeline=replace(abca.timeline, by="video")), EVERYTHING)
+    assert made.changes == ()
+    assert "htb rate 10gbit" in text(made.steps)  # it is going to be changed
+
+
 @pytest.mark.parametrize("name", known_profiles())
 @pytest.mark.parametrize("capabilities", [EVERYTHING, NO_NETEM, ONLY_TUN])
 def test_every_profile_has_a_plan_on_every_machine_that_can_do_anything(name: str, capabilities: Capabilities) -> None:
@@ -172,3 +180,13 @@ def test_an_interface_needs_the_kernel_for_more_than_a_cap() -> None:
     with pytest.raises(ConfigError, match="profile 'lan' on eth0: this kernel has no sch_netem"):
         plan_interface("eth0", read_profile("lan"), NO_NETEM)
     assert plan_interface("eth0", read_profile("lan"), EVERYTHING).backend == "netem"
+
+
+def test_an_interface_whose_profile_changes_has_both_directions_changed() -> None:
+    flaky = read_profile("flaky")
+    made = plan_interface("eth0", flaky, EVERYTHING)
+    for device in ("eth0", "cf-eth0"):
+        assert f"tc qdisc add dev {device} parent cf01:1 handle cf02: netem delay 30ms 8ms loss 2%" in text(made.steps)
+    outage = text(tuple(interface_to_phase("eth0", flaky.timeline.phases[1])))
+    for device in ("eth0", "cf-eth0"):
+        assert f"tc qdisc change dev {device} parent cf01:1 handle cf02: netem delay 30ms 8ms loss 100%" in outage

@@ -111,7 +111,8 @@ def shape_command(
     import threading
 
     from clownfish import log
-    from clownfish.lab.net.interface import follow, shaped
+    from clownfish.lab.net.follow import follow
+    from clownfish.lab.net.interface import enter, shaped
     from clownfish.lab.net.profile import read_profile
 
     log.configure("lab", "console", "warning")
@@ -121,7 +122,7 @@ def shape_command(
         signal.signal(number, lambda *_: stop.set())
     with shaped(device, chosen, seconds):
         typer.echo(f"{device} is {chosen.name} for {seconds:g} s ({chosen.about}); Ctrl-C clears it")
-        follow(device, chosen, seconds, stop)
+        follow(chosen.timeline, lambda phase: enter(device, phase), stop, until_s=seconds)
     typer.echo(f"{device} is cleared")
 
 

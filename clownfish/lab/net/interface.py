@@ -11,8 +11,6 @@ import contextlib
 import json
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +20,7 @@ from clownfish.lab.net.capabilities import capabilities
 from clownfish.lab.net.namespace import run_command
 from clownfish.lab.net.plan import ifb_of, interface_to_phase, plan_interface
 from clownfish.lab.net.profile import Profile
+from clownfish.lab.net.shape import Phase
 
 _PATIENCE_S = 20.0
 
@@ -43,17 +42,10 @@ def shaped(device: str, profile: Profile, seconds: float) -> Iterator[None]:
             clear(device)
 
 
-def follow(device: str, profile: Profile, seconds: float, stop: threading.Event) -> None:
-    """Change the shaped interface as the profile's time passes; returns when that is over, or `stop` is set."""
-    begin, timeline, t_s = time.monotonic(), profile.timeline, 0.0
-    while t_s < seconds:
-        change_s = timeline.next_change(t_s)
-        t_s = seconds if change_s is None else min(change_s, seconds)
-        if stop.wait(max(0.0, begin + t_s - time.monotonic())):
-            return
-        if change_s is not None and t_s == change_s:
-            for step in interface_to_phase(device, timeline.at(t_s)):
-                run_command(step.argv)
+def enter(device: str, phase: Phase) -> None:
+    """Into this phase now, where the profile changes."""
+    for step in interface_to_phase(device, phase):
+        run_command(step.argv)
 
 
 def clear(device: str) -> list[str]:

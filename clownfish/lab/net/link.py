@@ -116,7 +116,6 @@ class _Requests:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        self._file = connection.makefile("rwb", buffering=0)
         self._rest = b""
 
     def read(self) -> list[dict[str, Any]]:
@@ -172,7 +171,10 @@ def main() -> None:
     except (ClownfishError, OSError) as error:
         requests.answer({"error": str(error)})
         sys.exit(2)
-    first = json.loads(requests.connection.makefile("rb").readline())
+    line = requests.connection.makefile("rb").readline()
+    if not line:
+        return  # who started this is gone
+    first = json.loads(line)
     link = Link(fds[0], fds[1], Timeline.from_tree(first["timeline"]), first["seed"], time.monotonic())
     hurry()
     requests.answer(link.state())

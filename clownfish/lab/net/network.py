@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 
 from clownfish.errors import ClownfishError
 from clownfish.lab.net.capabilities import capabilities
+from clownfish.lab.net.follow import follow
 from clownfish.lab.net.namespace import Namespace
 from clownfish.lab.net.plan import (
     CLOUD,
@@ -35,6 +35,7 @@ from clownfish.lab.net.plan import (
     steps_to_phase,
 )
 from clownfish.lab.net.profile import Profile
+from clownfish.lab.net.shape import Phase
 
 _PATIENCE_S = 20.0
 
@@ -64,7 +65,9 @@ class Network:
         self._closing = contextlib.ExitStack()
         self._control: socket.socket | None = None
         self._answers: Any = None
-        self._changer: _Changer | None = None
+        self._following: threading.Thread | None = None
+        """Where the profile changes and tc makes it: who tells tc."""
+        self._stop = threading.Event()
         self._asking = threading.Lock()
 
     def __enter__(self) -> Network:
@@ -75,6 +78,7 @@ class Network:
             for step in self.plan.steps:
                 self._do(step)
             self._wait_for_devices()
+            self._closing.callback(self._stop_following)
             self.seek(0.0)
         except BaseException:
             self._closing.close()
@@ -89,11 +93,14 @@ class Network:
         if self.plan.backend == "link":
             state = self._ask({"do": "seek", "t_s": t_s})
             return time.monotonic() - float(state["t_s"])
-        if self.plan.changes:
-            self._stop_changer()
-            self._run_all(steps_to_phase(self.profile.timeline.at(t_s)))
-            self._changer = _Changer(self, t_s)
-            self._changer.start()
+        timeline = self.profile.timeline
+        if not timeline.steady:  # netem: a token bucket is only for what does not change
+            self._stop_following()
+            self._enter(timeline.at(t_s))
+            self._stop = threading.Event()
+            arguments = (timeline, self._enter, self._stop, t_s)
+            self._following = threading.Thread(target=follow, args=arguments, name="phases", daemon=True)
+            self._following.start()
         return time.monotonic() - t_s
 
     def play_video(self, n: int) -> None:
@@ -102,7 +109,7 @@ class Network:
         if self.plan.backend == "link":
             self._ask({"do": "video", "n": n})
         elif timeline.by == "video" and not timeline.steady:
-            self._run_all(steps_to_phase(timeline.phases[timeline.at_video(n)]))
+            self._enter(timeline.phases[timeline.at_video(n)])
 
     def traffic(self) -> tuple[Traffic, Traffic]:
         """(up, down), from the link's own counters."""
@@ -140,10 +147,6 @@ class Network:
                 if time.monotonic() > give_up:
                     raise ClownfishError(f"the device {DEVICE} is not up after {_PATIENCE_S:g} s: {' '.join(state)}")
                 time.sleep(0.02)
-
-    def _run_all(self, steps: list[Step]) -> None:
-        for step in steps:
-            self._do(step)
 
     def _start_link(self, argv: list[str]) -> None:
         ours, theirs = socket.socketpair()
@@ -183,35 +186,15 @@ class Network:
             raise ClownfishError(answer["error"])
         return answer
 
-    def _stop_changer(self) -> None:
-        if self._changer is not None:
-            self._changer.stop()
-            self._changer = None
+    def _enter(self, phase: Phase) -> None:
+        """By tc: into this phase now."""
+        for step in steps_to_phase(phase):
+            self._do(step)
 
-
-class _Changer(threading.Thread):
-    """Changes tc's shapes when their time has come."""
-
-    def __init__(self, network: Network, t_s: float) -> None:
-        super().__init__(name="changes", daemon=True)
-        self._network = network
-        self._start_s = time.monotonic() - t_s
-        self._stopping = threading.Event()
-        network._closing.callback(self.stop)
-
-    def run(self) -> None:
-        timeline = self._network.profile.timeline
-        t_s = time.monotonic() - self._start_s
-        while (change_s := timeline.next_change(t_s)) is not None:
-            if self._stopping.wait(max(0.0, self._start_s + change_s - time.monotonic())):
-                return
-            t_s = change_s
-            self._network._run_all(steps_to_phase(timeline.at(math.nextafter(t_s, math.inf))))
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self.is_alive():
-            self.join(_PATIENCE_S)
+    def _stop_following(self) -> None:
+        if self._following is not None:
+            self._stop.set()
+            self._following.join(_PATIENCE_S)
 
 
 def _of_pipe(counts: dict[str, int]) -> Traffic:

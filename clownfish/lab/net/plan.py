@@ -109,11 +109,13 @@ def plan(profile: Profile, capabilities: Capabilities, backend: Backend | None =
         steps += [Step(place, argv) for argv in added]
     timeline = profile.timeline
     changes: list[Step] = []
-    for at_s, phase in zip(timeline.starts()[1:], timeline.phases[1:], strict=True):
-        changes += _changed(phase, at_s)
-    if timeline.repeat and not timeline.steady:
-        changes += _changed(first, timeline.period_s)
-    period_s = timeline.period_s if timeline.repeat and not timeline.steady else None
+    period_s = None
+    if timeline.by == "time":
+        for at_s, phase in zip(timeline.starts()[1:], timeline.phases[1:], strict=True):
+            changes += _changed(phase, at_s)
+        if timeline.repeat and not timeline.steady:
+            period_s = timeline.period_s
+            changes += _changed(first, period_s)
     return Plan(backend, why, (*steps, *_addresses(), *_neighbours()), tuple(changes), period_s)
 
 
