@@ -39,6 +39,8 @@ Method = Literal["edge-only", "cloud-only", "early-discard", "clownfish"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 _CLOUD = ("router", "worker")
+_MARGIN_S = 1.5
+"""At both ends of a stream, not part of a sample: the first window takes half a second, statuses come once a second."""
 _TCP = {"control": f"tcp://{CLOUD_ADDRESS}:7100", "data": f"tcp://{CLOUD_ADDRESS}:7101"}
 
 
@@ -205,9 +207,8 @@ def _play(experiment: Experiment, source: str, number: int, network: Network, re
         result.interrupted = outcome.interrupted
         if watch.begin_s is None:
             return  # interrupted before the stream began
-        result.fps += [
-            config.window.stride * rate for rate in rates(watch.readings, watch.begin_s, watch.end_s or end_s)
-        ]
+        whole = rates(watch.readings, watch.begin_s + _MARGIN_S, (watch.end_s or end_s) - _MARGIN_S)
+        result.fps += [config.window.stride * rate for rate in whole]
         result.up_bytes += up.bytes_out - watch.before[0].bytes_out
         result.down_bytes += down.bytes_out - watch.before[1].bytes_out
         result.seconds += end_s - watch.begin_s
