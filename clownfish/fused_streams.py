@@ -1,4 +1,4 @@
-"""FusedStreams: one Fusion for each stream and epoch, from its first window to its end (DESIGN §2, §6). Layer 0.
+"""FusedStreams: a fusion machine for each stream and epoch, from its first window to its end (DESIGN §2, §6). Layer 0.
 
 An epoch ends in three ways: its End comes from `local` (the source ended), a new epoch of the same stream begins
 (capture restarted), or too many streams are open. Results may still be on their way then: the epoch is finished when
@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from clownfish.fusion import Fusion
+from clownfish.fusions.base import FusionMethod
 from clownfish.messages import End, FusedResult, LocalResult, RemoteResult, StreamKey
 from clownfish.watermarks import Watermarks
 
@@ -23,7 +23,7 @@ _REMEMBERED = 4096
 
 @dataclass
 class _Epoch:
-    fusion: Fusion
+    fusion: FusionMethod
     end: End | None = None
     drained: bool = False
     """`uplink` has nothing outstanding for it."""
@@ -32,7 +32,7 @@ class _Epoch:
 
 
 class FusedStreams:
-    """`make` builds the Fusion of one stream and epoch. `remote`: whether there is an uplink to wait for at the end.
+    """`make` builds the machine of one stream and epoch. `remote`: whether there is an uplink to wait for at the end.
 
     `counts` grows only: windows_missing, finals_missing (answered before this process, and not closed by it),
     local_duplicate, local_stale, remote_late, remote_duplicate, remote_applied,
@@ -41,7 +41,7 @@ class FusedStreams:
 
     def __init__(
         self,
-        make: Callable[[StreamKey], Fusion],
+        make: Callable[[StreamKey], FusionMethod],
         *,
         size: int,
         stride: int,
@@ -66,6 +66,11 @@ class FusedStreams:
     def open(self) -> int:
         """Epochs not finished yet."""
         return len(self._epochs)
+
+    @property
+    def rejected(self) -> int:
+        """Messages that no machine took: of an epoch that is over, a window that was answered, no distribution."""
+        return sum(self.counts[why] for why in ("local_stale", "local_duplicate", "remote_stale", "refused"))
 
     def local(self, result: LocalResult, now: float) -> list[FusedResult | End]:
         """A window was inferred: its revision 0, and closing revisions of windows that left the horizon."""

@@ -159,6 +159,45 @@ class FusedResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Feature:
+    """local → record: what ρ of this window, and of the next, was computed from (beside p)."""
+
+    stream: str
+    epoch: int
+    t: int
+    feature: npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """filter, uplink, fusion → record: something that happened to a window there."""
+
+    stream: str
+    epoch: int
+    t: int
+    what: str
+    """`window`, `sent periodic`, `dropped expired` …: the service's own words, and few."""
+    at_s: float
+    """CLOCK_MONOTONIC."""
+    value: float | None
+    """A number that belongs to it: ρ, or bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """local, filter, uplink, fusion → record: what a process took and what it gave, in that order.
+
+    Numbered from 0 in each process, so that a lost note shows.
+    """
+
+    service: str
+    process: int
+    """Random, drawn when the process starts."""
+    sequence: int
+    messages: tuple[LocalResult | RemoteResult | FusedResult | End | Feature | Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Any service → supervisor, once a second: counters, gauges and latency histograms; all that is ever watched."""
 

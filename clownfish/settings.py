@@ -13,15 +13,18 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from clownfish.codecs import CODECS
 from clownfish.errors import ConfigError
 from clownfish.filters import FILTERS
+from clownfish.fusions import FUSIONS
 from clownfish.models.engines import ENGINES
 from clownfish.registry import Registry
 from clownfish.similarity import SIMILARITIES
 from clownfish.sinks import SINKS
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,8 @@ class Uplink(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class FusionSection(Section):
+    method: Annotated[Plugin, OneOf(FUSIONS)] = Plugin(kind="exponential")
+    """How local and remote answers become one; the paper's, or another with what it learnt."""
     theta: Annotated[float, Bounds(ge=0, le=1)] = 0.5
     remote_weight: Annotated[float, Bounds(ge=0, le=1)] = 2 / 3
     horizon: Annotated[int, Bounds(ge=1, le=100_000)] = 64
@@ -206,6 +211,12 @@ class SinkSection(Section):
     name: Name
     mode: Literal["live", "revisions", "final"] = "revisions"
     sink: Annotated[Plugin, OneOf(SINKS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordSection(Section):
+    folder: str
+    """Where everything that fusion saw is kept, one file per stream and epoch, for `clownfish eval replay`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,6 +273,7 @@ class Config(Section):
     uplink: Uplink | None = None
     fusion: FusionSection = FusionSection()
     sinks: tuple[SinkSection, ...] = ()
+    record: RecordSection | None = None
     router: Router | None = None
     worker: Worker | None = None
 
@@ -307,6 +319,15 @@ def load_validated(path: Path) -> Config:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"{path}: is no configuration that `clownfish up` wrote: {error!r}") from error
     return config
+
+
+def section_of(kind: type[S], tree: Mapping[str, Any], where: str) -> S:
+    """One section, as `to_tree` gave it, validated before. Raises ConfigError where it is none of this release."""
+    try:
+        section: S = _from_tree(kind, tree)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(f"{where}: these settings are not of this release: {error}") from error
+    return section
 
 
 def _from_tree(kind: Any, value: Any) -> Any:

@@ -28,7 +28,7 @@ from clownfish.messages import Status
 from clownfish.process import NICE_VARIABLE, STATUS_SOCKET, SUPERVISOR_VARIABLE, private_folder
 from clownfish.settings import Config, to_tree
 
-EDGE = ("window", "local", "filter", "uplink", "fusion", "sink")
+EDGE = ("window", "local", "filter", "uplink", "fusion", "sink", "record")
 _BACKOFF_S, _MAX_BACKOFF_S, _HEALTHY_S = 0.1, 10.0, 10.0
 _READY_S = 60.0
 """A process that is not ready by then (a model loads from a slow card) holds nothing up any more."""
@@ -58,6 +58,8 @@ def plan(config: Config) -> list[Spec]:
         specs += [Spec("worker", str(i)) for i in range(config.worker.count)]
     if config.streams:
         specs += [Spec("sink", sink.name) for sink in config.sinks]
+        if config.record is not None:
+            specs.append(Spec("record"))
         specs.append(Spec("fusion"))
         if config.uplink is not None:
             specs += [Spec("uplink"), Spec("filter")]
@@ -156,7 +158,7 @@ class Supervisor:
             patience_s = self.config.fusion.drain_ms / 1000 + 3.0
             with contextlib.suppress(asyncio.TimeoutError, ClownfishError):
                 await asyncio.wait_for(self.run_until(lambda: not self.gauge("fusion", "streams_open")), patience_s)
-        order = ("capture", "window", "local", "filter", "uplink", "fusion", "sink", "worker", "router")
+        order = ("capture", "window", "local", "filter", "uplink", "fusion", "sink", "record", "worker", "router")
         for service in order:
             await self._end([c for c in self.children.values() if c.spec.service == service], _STOP_S)
         with contextlib.suppress(asyncio.TimeoutError, ClownfishError):  # their last counters may still be on the way

@@ -26,6 +26,7 @@ MAX_HEADER_BYTES = 256 * 1024
 MAX_TEXT_BYTES = 4096
 MAX_NAME_BYTES = 256
 MAX_CLASSES = 4096
+MAX_FEATURES = 65536
 MAX_SIDE = 8192
 MAX_FRAMES = 256
 """Frames in one window."""
@@ -36,6 +37,8 @@ MAX_WINDOW_BYTES = 256 * 1024 * 1024
 MAX_PARTS = MAX_FRAMES + 1
 MAX_TABLE = 4096
 """Entries in one table of a Status."""
+MAX_NOTED = 64
+"""Messages in one Note."""
 
 Part: TypeAlias = bytes | bytearray | memoryview
 
@@ -138,16 +141,19 @@ def _pack_vector(value: Any, parts: list[Part]) -> Any:
     return [kind, vector.size]
 
 
-def _unpack_vector(value: Any, parts: Iterator[Part]) -> Any:
-    if not (isinstance(value, list) and len(value) == 2 and _is_int(value[1]) and 0 <= value[1] <= MAX_CLASSES):
-        raise WireError(f"a vector of at most {MAX_CLASSES} entries expected, got {str(value)[:80]}")
-    dtype = _VECTOR_TYPES.get(value[0]) if isinstance(value[0], str) else None
-    if dtype is None:
-        raise WireError(f"a vector of f4 or f8 expected, got {str(value[0])[:20]!r}")
-    vector = np.frombuffer(_next_part(parts, value[1] * dtype.itemsize), dtype)
-    if not np.isfinite(vector).all():
-        raise WireError("a vector of finite numbers expected")
-    return vector
+def _vector(limit: int) -> _Field:
+    def unpack(value: Any, parts: Iterator[Part]) -> Any:
+        if not (isinstance(value, list) and len(value) == 2 and _is_int(value[1]) and 0 <= value[1] <= limit):
+            raise WireError(f"a vector of at most {limit} entries expected, got {str(value)[:80]}")
+        dtype = _VECTOR_TYPES.get(value[0]) if isinstance(value[0], str) else None
+        if dtype is None:
+            raise WireError(f"a vector of f4 or f8 expected, got {str(value[0])[:20]!r}")
+        vector = np.frombuffer(_next_part(parts, value[1] * dtype.itemsize), dtype)
+        if not np.isfinite(vector).all():
+            raise WireError("a vector of finite numbers expected")
+        return vector
+
+    return _Field(_pack_vector, unpack)
 
 
 def _pack_blob(value: Any, parts: list[Part]) -> Any:
@@ -172,13 +178,26 @@ _UNIT_OR_NONE = _plain(lambda v: v is None or (isinstance(v, float) and 0 <= v <
 _LAG = _plain(lambda v: v is None or (_is_int(v) and 0 <= v < _INT64), "a lag, or none")
 _PIXELS = _Field(_pack_pixels, _unpack_pixels)
 _FRAMES = _Field(_pack_frames, _unpack_frames)
-_VECTOR = _Field(_pack_vector, _unpack_vector)
+_VECTOR = _vector(MAX_CLASSES)
 _BLOB = _Field(_pack_blob, _unpack_blob)
 _KEY = lambda k: isinstance(k, str) and len(k) <= MAX_NAME_BYTES  # noqa: E731 - a predicate like its neighbours
 
 
 def _one_of(*allowed: str) -> _Field:
     return _plain(lambda v: v in allowed, "one of " + ", ".join(allowed))
+
+
+def _pack_noted(message: Any, parts: list[Part]) -> Any:
+    return [KINDS.index(type(message)), *_pack_fields(message, parts)]
+
+
+def _unpack_noted(value: Any, parts: Iterator[Part]) -> Any:
+    if not (isinstance(value, list) and value and _is_int(value[0]) and 0 <= value[0] < len(KINDS)):
+        raise WireError(f"a noted message expected, got {str(value)[:80]!r}")
+    kind = KINDS[value[0]]
+    if kind not in _NOTED:
+        raise WireError(f"{kind.__name__} is not noted")
+    return _unpack_fields(kind, value[1:], parts)
 
 
 def _unpack_histograms(value: Any, parts: Iterator[Part]) -> Any:
@@ -192,11 +211,16 @@ def _unpack_histograms(value: Any, parts: Iterator[Part]) -> Any:
 _FIELDS: dict[str, _Field] = {
     **dict.fromkeys(("stream", "edge", "worker", "model", "service", "label"), _NAME),
     **dict.fromkeys(("reason", "text", "error"), _TEXT),
-    **dict.fromkeys(("epoch", "n", "t", "first", "capture_ns", "model_ns", "revision", "sequence", "pid"), _COUNT),
+    **dict.fromkeys(("epoch", "n", "t", "first", "capture_ns", "model_ns", "revision", "sequence"), _COUNT),
+    **dict.fromkeys(("pid", "process"), _COUNT),
     **dict.fromkeys(("windows_total", "bytes_total", "lease_ms", "deadline_ms", "job", "done", "credit"), _COUNT),
     **dict.fromkeys(("width", "height"), _plain(lambda v: _is_int(v) and 0 < v <= MAX_SIDE, "a side in pixels")),
     **dict.fromkeys(("live", "final"), _BOOL),
-    **dict.fromkeys(("confidence", "alpha", "beta", "model_ms"), _REAL),
+    **dict.fromkeys(("confidence", "alpha", "beta", "model_ms", "at_s"), _REAL),
+    "what": _NAME,
+    "value": _plain(lambda v: v is None or (isinstance(v, float) and math.isfinite(v)), "a number, or none"),
+    "feature": _vector(MAX_FEATURES),
+    "messages": _tuple_of(_Field(_pack_noted, _unpack_noted), MAX_NOTED),
     "rho": _UNIT_OR_NONE,
     "lag": _LAG,
     "p": _VECTOR,
@@ -247,7 +271,20 @@ KINDS: tuple[type, ...] = (
     protocol.Goodbye,
     protocol.Pulse,
     protocol.Again,
+    messages.Feature,
+    messages.Event,
+    messages.Note,
 )
+
+_NOTED = (
+    messages.LocalResult,
+    messages.RemoteResult,
+    messages.FusedResult,
+    messages.End,
+    messages.Feature,
+    messages.Event,
+)
+"""What a Note may hold."""
 
 _LAYOUT: dict[type, list[tuple[str, _Field]]] = {
     kind: [(f.name, _SPECIAL.get((kind, f.name)) or _FIELDS[f.name]) for f in fields(kind)] for kind in KINDS
@@ -259,9 +296,27 @@ def encode(message: Any) -> list[Part]:
     """The message's parts, header first. Arrays are not copied: their memory must stay as it is until sent."""
     kind = type(message)
     parts: list[Part] = [b""]
-    header = [field.pack(getattr(message, name), parts) for name, field in _LAYOUT[kind]]
-    parts[0] = _PREFIX[kind] + msgpack.packb(header)
+    parts[0] = _PREFIX[kind] + msgpack.packb(_pack_fields(message, parts))
     return parts
+
+
+def _pack_fields(message: Any, parts: list[Part]) -> list[Any]:
+    return [field.pack(getattr(message, name), parts) for name, field in _LAYOUT[type(message)]]
+
+
+def _unpack_fields(kind: type, header: Any, rest: Iterator[Part]) -> Any:
+    layout = _LAYOUT[kind]
+    if not isinstance(header, list) or len(header) != len(layout):
+        raise WireError(f"{kind.__name__}: header is not a list of {len(layout)} fields")
+    values = {}
+    for (name, field), value in zip(layout, header, strict=True):
+        try:
+            values[name] = field.unpack(value, rest)
+        except WireError as error:
+            raise WireError(f"{kind.__name__}.{name}: {error}") from None
+        except UnicodeEncodeError:  # a lone surrogate
+            raise WireError(f"{kind.__name__}.{name}: not a text") from None
+    return kind(**values)
 
 
 def decode(parts: Sequence[Part], allowed: tuple[type, ...] = KINDS) -> Any:
@@ -283,22 +338,12 @@ def decode(parts: Sequence[Part], allowed: tuple[type, ...] = KINDS) -> Any:
         raise WireError(f"{kind.__name__} is not expected here")
     if len(parts[0]) > MAX_HEADER_BYTES:
         raise WireError(f"header of {len(parts[0])} bytes; at most {MAX_HEADER_BYTES} are read")
-    layout = _LAYOUT[kind]
     try:
         header = msgpack.unpackb(memoryview(parts[0])[4:], strict_map_key=False)
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:  # TypeError: a list as a key
         raise WireError(f"{kind.__name__}: header is not msgpack: {error}") from error
-    if not isinstance(header, list) or len(header) != len(layout):
-        raise WireError(f"{kind.__name__}: header is not a list of {len(layout)} fields")
     rest = iter(parts[1:])
-    values = {}
-    for (name, field), value in zip(layout, header, strict=True):
-        try:
-            values[name] = field.unpack(value, rest)
-        except WireError as error:
-            raise WireError(f"{kind.__name__}.{name}: {error}") from None
-        except UnicodeEncodeError:  # a lone surrogate
-            raise WireError(f"{kind.__name__}.{name}: not a text") from None
+    message = _unpack_fields(kind, header, rest)
     if next(rest, None) is not None:
         raise WireError(f"{kind.__name__}: more parts than the header names")
-    return kind(**values)
+    return message

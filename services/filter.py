@@ -7,7 +7,8 @@ import time
 
 from clownfish.filters import FILTERS
 from clownfish.gate import Decision, Gate, Send
-from clownfish.messages import End, Rho, StreamKey, Window
+from clownfish.messages import End, Event, Rho, StreamKey, Window, WindowKey
+from clownfish.notes import Notes
 from clownfish.process import Process, every, run
 
 
@@ -20,6 +21,7 @@ class _Filter:
         self._gate: Gate[Window] = Gate(
             lambda: section.policy.build(FILTERS), timeout_s=section.timeout_ms / 1000, capacity=section.capacity
         )
+        self._notes = Notes(process)
         self._patience_s = section.timeout_ms / 1000
         streams = max(1, len(config.streams))  # those that began together deliver together
         self._windows = process.bus.inbox(config.ipc("filter"), "windows", (Window, End), hwm=4 * streams, large=True)
@@ -33,21 +35,46 @@ class _Filter:
             if isinstance(message, End):
                 await self._end(message, "window")
             else:
-                await self._do(self._gate.window(message.key, message, time.monotonic(), message.live))
+                now = time.monotonic()
+                decisions = self._gate.window(message.key, message, now, message.live)
+                await self._do(decisions, now, "window", message.key)
 
     async def take_rhos(self) -> None:
         async for message in self._rhos:
             if isinstance(message, End):
                 await self._end(message, "local")
             else:
-                await self._do(self._gate.rho(message.key, message.rho, time.monotonic()))
+                now = time.monotonic()
+                decisions = self._gate.rho(message.key, message.rho, now)
+                await self._do(decisions, now, "rho", message.key, message.rho)
 
-    async def _do(self, decisions: list[Decision[Window]]) -> None:
+    async def _do(
+        self,
+        decisions: list[Decision[Window]],
+        now: float,
+        asked: str,
+        key: WindowKey | None = None,
+        rho: float | None = None,
+    ) -> None:
+        """What the gate said when it was told of a window or its ρ, of the time or an end (`asked`)."""
+        if self._notes.wanted:
+            self._note(decisions, now, asked, key, rho)
         self.wake.set()
         self._process.counters.mirror(self._gate.counts)
         for decision in decisions:
             if isinstance(decision, Send):
                 await self._uplink.deliver(decision.payload, decision.payload.live)
+
+    def _note(
+        self, decisions: list[Decision[Window]], now: float, asked: str, key: WindowKey | None, rho: float | None
+    ) -> None:
+        """Without a key it is the decisions' windows that the gate was asked about."""
+        keys = [key] if key is not None else [each.key for each in decisions]
+        events = [Event(*each, asked, now, rho) for each in keys]
+        for each in decisions:
+            said = "sent" if isinstance(each, Send) else "released"
+            events.append(Event(*each.key, f"{said} {each.why}", now, None))
+        self._notes.take(events)
 
     async def _end(self, end: End, who: str) -> None:
         """A stream is over when `window` has sent its last window and `local` its last ρ, or takes too long for it."""
@@ -61,7 +88,8 @@ class _Filter:
 
     async def _close(self, key: StreamKey) -> None:
         _, _, end = self._ends.pop(key)
-        await self._do(self._gate.end(key, time.monotonic()))
+        now = time.monotonic()
+        await self._do(self._gate.end(key, now), now, "end")
         await self._uplink.insist(end)
 
     def next_timer(self) -> float | None:
@@ -71,7 +99,7 @@ class _Filter:
 
     async def timer(self) -> None:
         now = time.monotonic()
-        await self._do(self._gate.timer(now))
+        await self._do(self._gate.timer(now), now, "timer")
         for key in [key for key, (said, due, _) in self._ends.items() if "window" in said and due <= now]:
             await self._close(key)
 

@@ -6,9 +6,12 @@ import asyncio
 import time
 
 from clownfish.fused_streams import FusedStreams
-from clownfish.fusion import Fusion
-from clownfish.messages import End, FusedResult, LocalResult, RemoteResult, StreamKey
+from clownfish.fusions import build_fusion
+from clownfish.fusions.base import FusionMethod
+from clownfish.messages import End, Event, FusedResult, LocalResult, RemoteResult, StreamKey
+from clownfish.notes import Notes
 from clownfish.process import Process, every, run
+from clownfish.recording import BEGAN
 from clownfish.sinks.base import wanted
 from clownfish.watermarks import BUFFER_BYTES, Watermarks
 from clownfish.zoo import read_classes
@@ -22,20 +25,18 @@ class _Fusion:
         config = process.config
         section = config.fusion
         classes = read_classes(config.local.model) if config.local else ()
+        self._notes = notes = Notes(process)
 
-        def make(key: StreamKey) -> Fusion:
-            return Fusion(
-                section.theta,
-                section.remote_weight,
-                section.horizon,
-                stream=key.stream,
-                epoch=key.epoch,
-                classes=classes,
-                anchor_beta=section.anchor_beta,
-            )
+        def make(key: StreamKey) -> FusionMethod:
+            return build_fusion(section, stream=key.stream, epoch=key.epoch, classes=classes)
 
+        def begin(key: StreamKey) -> FusionMethod:
+            notes.take([Event(*key, 0, BEGAN, time.monotonic(), None)])
+            return make(key)
+
+        make(StreamKey("", 0))  # a method that cannot be built shows now, not with the first window
         self._streams = FusedStreams(
-            make,
+            begin,
             size=config.window.size,
             stride=config.window.stride,
             remote=config.uplink is not None,
@@ -62,7 +63,9 @@ class _Fusion:
             if isinstance(message, End):
                 await self._emit(self._streams.local_end(message, now))
                 continue
-            await self._emit(self._streams.local(message, now))
+            before = self._streams.rejected
+            answers = self._streams.local(message, now)
+            await self._emit(answers, message if self._streams.rejected == before else None)
             latency_ns = time.monotonic_ns() - message.capture_ns
             self._process.histogram("capture_to_fused").add(latency_ns)
             self._process.histogram("graph_overhead").add(latency_ns - message.model_ns)
@@ -73,7 +76,9 @@ class _Fusion:
             if isinstance(message, End):
                 await self._emit(self._streams.remote_end(message, now))
                 continue
-            await self._emit(self._streams.remote(message, now))
+            before = self._streams.rejected
+            revised = self._streams.remote(message, now)
+            await self._emit(revised, message if self._streams.rejected == before else None)
 
     async def timer(self) -> None:
         await self._emit(self._streams.timer(time.monotonic()))
@@ -84,7 +89,9 @@ class _Fusion:
     async def finish(self) -> None:
         await self._emit(self._streams.finish())
 
-    async def _emit(self, messages: list[FusedResult | End]) -> None:
+    async def _emit(self, messages: list[FusedResult | End], taken: LocalResult | RemoteResult | None = None) -> None:
+        """Give the sinks what came of `taken`, which a machine took, or of an end or the clock."""
+        self._notes.take(messages if taken is None else [taken, *messages])
         self.wake.set()
         self._count()  # at once: a count that waits for the next status dies with the process
         for message in messages:

@@ -13,9 +13,10 @@ from functools import partial
 from clownfish.bus import Outbox
 from clownfish.errors import ModelError
 from clownfish.mailbox import Mailbox
-from clownfish.messages import End, LocalResult, Rho, StreamKey, Window
+from clownfish.messages import End, Feature, LocalResult, Rho, StreamKey, Window
 from clownfish.models.base import WindowModel
 from clownfish.models.load import load_model
+from clownfish.notes import Notes
 from clownfish.process import Process, run
 from clownfish.similarity import SIMILARITIES
 from clownfish.similarity.base import Inferred, Similarity
@@ -36,6 +37,7 @@ class _Local:
         self._room = asyncio.Event()
         self._fusion: Outbox = process.bus.outbox(config.ipc("fusion-local"), "fusion", hwm=256)
         self._filter = process.bus.outbox(config.ipc("filter-rho"), "filter", hwm=256) if config.uplink else None
+        self._notes = Notes(process)
         streams = max(1, len(config.streams))  # those that began together deliver together
         self._inbox = process.bus.inbox(config.ipc("local"), "windows", (Window, End), hwm=4 * streams, large=True)
         process.before_status(self._count)
@@ -79,6 +81,7 @@ class _Local:
                 await self._fusion.deliver(result, window.live)
                 if self._filter is not None:
                     await self._filter.deliver(Rho(window.stream, window.epoch, window.t, rho), window.live)
+                self._notes.take([Feature(window.stream, window.epoch, window.t, feature)])
                 self._process.counters.add("windows_inferred")
 
     async def _forward_ends(self, in_work: set[StreamKey]) -> None:

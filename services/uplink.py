@@ -10,13 +10,15 @@ import random
 import re
 import time
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 
-from clownfish.backlog import Backlog, Lapsed, Send
+from clownfish.backlog import Backlog, Drop, Lapsed, Send
 from clownfish.bus import Dealer, fresh_routing_id
 from clownfish.codecs import CODECS
 from clownfish.codecs.base import Codec
 from clownfish.errors import ConfigError
-from clownfish.messages import End, Pixels, RemoteResult, StreamKey, Window
+from clownfish.messages import End, Event, Pixels, RemoteResult, StreamKey, Window, WindowKey
+from clownfish.notes import Notes
 from clownfish.process import Process, every, run
 from clownfish.protocol import Again, Answer, Credit, Dropped, FrameData, Hello, Missing, Ping, Refused, WindowRequest
 from clownfish.zoo import read_classes
@@ -53,6 +55,7 @@ class _Uplink:
         self._ends: dict[StreamKey, End] = {}
         self._resends: deque[tuple[Send[Window], tuple[int, ...]]] = deque()
         self._known: dict[StreamKey, OrderedDict[int, None]] = {}
+        self._notes = Notes(process)
         self._heard = 0.0
         self._granted = False
         self._work = asyncio.Event()
@@ -67,6 +70,15 @@ class _Uplink:
         counters.set("waiting", backlog.waiting)
         counters.set("in_flight", backlog.in_flight)
 
+    def _note(self, key: WindowKey, what: str, value: float | None = None) -> None:
+        if self._notes.wanted:
+            self._notes.take([Event(*key, what, time.monotonic(), value)])
+
+    def _note_drops(self, drops: Iterable[Drop | Lapsed]) -> None:
+        for drop in drops:
+            if isinstance(drop, Drop):
+                self._note(drop.key, f"dropped {drop.reason}")
+
     # -- windows in
 
     async def take(self) -> None:
@@ -75,7 +87,8 @@ class _Uplink:
                 self._ends[StreamKey(message.stream, message.epoch)] = message
                 await self._forward_ends()
             else:
-                self._backlog.offer(message.key, message, message.capture_ns / 1e9, time.monotonic())
+                self._note(message.key, "offered")
+                self._note_drops(self._backlog.offer(message.key, message, message.capture_ns / 1e9, time.monotonic()))
             self._changed()
 
     def _changed(self) -> None:
@@ -86,7 +99,9 @@ class _Uplink:
         return self._backlog.next_timer()
 
     async def timer(self) -> None:
-        if any(isinstance(each, Lapsed) for each in self._backlog.timer(time.monotonic())):
+        over = self._backlog.timer(time.monotonic())
+        self._note_drops(over)
+        if any(isinstance(each, Lapsed) for each in over):
             self._heard = 0.0  # `beat` ends the session
         await self._forward_ends()
 
@@ -110,7 +125,7 @@ class _Uplink:
         bus, routing_id = self._process.bus, fresh_routing_id()
         control = bus.dealer(self._settings.control, "control", _FROM_ROUTER, routing_id=routing_id)
         data = bus.dealer(self._settings.data, "data", (), routing_id=routing_id, hwm=8, large=True)
-        self._backlog.open(time.monotonic())
+        self._note_drops(self._backlog.open(time.monotonic()))
         self._known.clear()
         self._resends.clear()
         self._granted = False
@@ -125,7 +140,7 @@ class _Uplink:
         finally:
             control.close()
             data.close()
-            self._backlog.close(time.monotonic())
+            self._note_drops(self._backlog.close(time.monotonic()))
             self._changed()
         return self._granted
 
@@ -147,16 +162,21 @@ class _Uplink:
                     self._process.say("ready", _CONNECTED)
                 self._backlog.credit(message.windows_total, message.bytes_total, message.lease_ms / 1000, now)
             elif isinstance(message, Answer):
-                if self._backlog.answered(message.key, now) == "accepted":
+                verdict = self._backlog.answered(message.key, now)
+                self._note(message.key, "answered" if verdict == "accepted" else f"ignored {verdict}")
+                if verdict == "accepted":
                     result = RemoteResult(message.stream, message.epoch, message.t, message.p, message.model)
                     self._fusion.try_send(result)
             elif isinstance(message, Dropped):
                 reason = message.reason if _REASON.fullmatch(message.reason) else "other"
-                self._backlog.dropped(message.key, reason)
+                dropped = self._backlog.dropped(message.key, reason)
+                self._note_drops([dropped] if dropped is not None else [])
             elif isinstance(message, Missing):
                 item = self._backlog.missing(message.key)
                 if isinstance(item, Send):
                     self._resends.append((item, message.frames))
+                elif item is not None:
+                    self._note_drops([item])
             elif isinstance(message, Refused):
                 self._process.counters.add("refused")
                 if self._process.text != message.reason:
@@ -189,8 +209,10 @@ class _Uplink:
         known = self._known.setdefault(key, OrderedDict())
         send = [n for n in numbers if n in wanted or n not in known]
         encoded = await self._process.in_thread(self._encode, [window.frames[n - window.first] for n in send])
-        if not self._backlog.sent(item.key, sum(map(len, encoded))):
+        size_bytes = sum(map(len, encoded))
+        if not self._backlog.sent(item.key, size_bytes):
             return
+        self._note(item.key, "sent", float(size_bytes))
         for n, blob in zip(send, encoded, strict=True):
             height, width = window.frames[0].shape[:2]
             wire_bytes = await data.put(FrameData(*key, n, self._codec.name, width, height, blob))

@@ -12,7 +12,8 @@ import torch
 from typer.testing import CliRunner
 
 from clownfish.errors import ClownfishError, ConfigError, DatasetError, ModelError, SourceError
-from clownfish.evaluation.cli import eval_app, plugin
+from clownfish.evaluation.cli import eval_app
+from clownfish.evaluation.cli.options import plugin
 from clownfish.evaluation.compare import METHODS, Settings, compare, intervals, pooled
 from clownfish.evaluation.metrics import accuracy
 from clownfish.evaluation.recorder import Recorder, RecordSettings, stream_name

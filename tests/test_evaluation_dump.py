@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,13 @@ import pytest
 from clownfish.codecs.png import Png
 from clownfish.errors import DatasetError, SourceError
 from clownfish.evaluation import dump as dumps
-from clownfish.evaluation.dump import Dump, Header, ModelIdentity, load_dump, record, write_dump
+from clownfish.evaluation.dump import KINDS, Dump, Header, ModelIdentity, load_dump, write_dump
+from clownfish.evaluation.recording import record
 from clownfish.messages import Pixels
 from clownfish.models.base import Inference
+from clownfish.models.description import DISCARD_CLASSES
 from clownfish.opencv import resized
+from clownfish.sources.truth import Context, Truth
 from tests.videos import frame
 
 CLASSES = ("bow", "clap", "wave")
@@ -57,8 +61,18 @@ class Reversed(Brightness):
         return Inference(p=answer.p[:, ::-1], feature=answer.feature)
 
 
-def recorded(frames: int = 11) -> Dump:
-    return record(HEADER, map(frame, range(frames)), Brightness(), Reversed(), Png())
+class Sender(Brightness):
+    """An early-discard model: sends what is bright."""
+
+    classes = DISCARD_CLASSES
+
+    def infer(self, windows: Sequence[Sequence[Pixels]]) -> Inference:
+        send = np.array([np.mean(window) / 255 for window in windows], np.float32)
+        return Inference(p=np.stack([1 - send, send], axis=1), feature=send[:, None])
+
+
+def recorded(frames: int = 11, **options: Any) -> Dump:
+    return record(HEADER, map(frame, range(frames)), Brightness(), Reversed(), Png(), **options)
 
 
 def test_a_dump_holds_what_the_models_say_of_every_window_and_what_every_frame_costs() -> None:
@@ -77,8 +91,9 @@ def test_a_dump_comes_back_from_its_file_as_it_went(tmp_path: Path) -> None:
     write_dump(path, dump)
     back = load_dump(path, HEADER)
     assert back.header == dump.header
-    for column in ("t", "p_local", "feature", "p_remote", "frame_bytes"):
+    for column, kind in KINDS.items():
         np.testing.assert_array_equal(getattr(back, column), getattr(dump, column))
+        assert getattr(back, column).dtype == kind
     assert [file.name for file in path.parent.iterdir()] == ["s.npz"]
 
 
@@ -106,7 +121,7 @@ def truncated(data: bytes) -> bytes:
 
 
 def flipped(data: bytes) -> bytes:
-    at = data.index(b"p_local") + 200
+    at = data.index(b"p_local.npy") + 45  # behind the name, and 20 bytes more of the member's own header
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
@@ -120,26 +135,76 @@ def test_a_damaged_file_is_refused_and_not_trusted(tmp_path: Path, spoil: Callab
 
 
 @pytest.mark.parametrize(
-    "tree",
-    [{"format": "clownfish-dump/9"}, {"format": "clownfish-dump/1"}, {}, [], dataclasses.asdict(HEADER) | {"x": 1}],
+    ("tree", "said"),
+    [
+        ({"format": "clownfish-dump/9"}, "is of format 'clownfish-dump/9', expected 'clownfish-dump/2'"),
+        ({"format": "clownfish-dump/1"}, "`clownfish eval dump` .* brings a former format up to date"),
+        ({"format": "clownfish-dump/2"}, "is no whole dump"),
+        ({"format": 2}, "is no whole dump"),
+        ({}, "is no whole dump"),
+        ([], "is no whole dump"),
+        (dataclasses.asdict(HEADER) | {"x": 1}, "is no whole dump"),
+        (dataclasses.asdict(HEADER) | {"remote": None}, "is no whole dump"),
+    ],
 )
-def test_a_header_of_another_kind_is_refused(tmp_path: Path, tree: object) -> None:
+def test_a_header_of_another_kind_is_refused(tmp_path: Path, tree: object, said: str) -> None:
     path = tmp_path / "s.npz"
     dump = recorded()
-    columns = {name: getattr(dump, name) for name in ("t", "p_local", "feature", "p_remote", "frame_bytes")}
+    columns = {name: getattr(dump, name) for name in KINDS}
     np.savez(path, header=np.array(json.dumps(tree)), **columns)
-    with pytest.raises(DatasetError, match="is no whole dump"):
+    with pytest.raises(DatasetError, match=said):
         load_dump(path)
 
 
-def test_columns_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
-    write_dump(tmp_path / "s.npz", dataclasses.replace(recorded(), p_remote=np.zeros((2, 3), np.float32)))
-    with pytest.raises(DatasetError, match="do not belong to 4 windows of 3 classes"):
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("p_remote", np.zeros((2, 3), np.float32), "do not belong to 4 windows of 3 classes"),
+        ("label", np.zeros(4, np.int16), "do not belong to 4 windows of 3 classes, 11 frames"),
+        ("p_discard", np.zeros(11, np.float32), "do not belong to 4 windows"),
+        ("remote_ms", np.zeros(4, np.float64), "column remote_ms holds float64, expected float32"),
+    ],
+)
+def test_columns_that_do_not_belong_together_are_refused(
+    tmp_path: Path, column: str, values: np.ndarray, said: str
+) -> None:
+    write_dump(tmp_path / "s.npz", dataclasses.replace(recorded(), **{column: values}))
+    with pytest.raises(DatasetError, match=said):
         load_dump(tmp_path / "s.npz")
 
 
+def test_equal_answers_make_equal_files_but_for_the_times(tmp_path: Path) -> None:
+    def timeless() -> Dump:
+        unknown = np.full(4, np.nan, np.float32)
+        return dataclasses.replace(recorded(11), local_ms=unknown, remote_ms=unknown)
+
+    for name in ("a", "b"):
+        write_dump(tmp_path / name, timeless())
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_labels_are_the_true_class_of_every_frame_and_minus_one_outside_contexts() -> None:
+    truth = Truth((Context(1, 4, "wave"), Context(6, 9, "bow")))
+    dump = recorded(11, truth=truth)
+    assert dump.label.tolist() == [-1, 2, 2, 2, -1, -1, 0, 0, 0, -1, -1]
+    assert recorded(11).label.tolist() == [-1] * 11
+    with pytest.raises(DatasetError, match="names 'jump' "):
+        recorded(11, truth=Truth((Context(0, 4, "jump"),)))
+
+
+def test_the_early_discard_model_and_the_times_of_both_models_have_columns() -> None:
+    dump = recorded(11, discard=Sender())
+    windows = [[resized(frame(n), 32, 24) for n in range(first, first + 4)] for first in range(0, 8, 2)]
+    np.testing.assert_array_equal(dump.p_discard, Sender().infer(windows).p[:, 1])
+    assert dump.discards
+    assert (dump.local_ms > 0).all()
+    assert (dump.remote_ms > 0).all()
+    assert np.isnan(recorded(11).p_discard).all()
+    assert not recorded(11).discards
+
+
 def test_a_missing_dump_says_how_to_make_it(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no such dump; make it with `clownfish eval streams`"):
+    with pytest.raises(DatasetError, match="no such dump; make it with `clownfish eval dump`"):
         load_dump(tmp_path / "s.npz")
 
 
@@ -180,6 +245,6 @@ def test_headers_that_differ_have_files_of_their_own() -> None:
 
 
 def test_evaluation_starts_without_torch() -> None:
-    modules = "compare, dump, metrics, recorder, replay, report, cli"
+    modules = "compare, dump, former, journal, metrics, recorder, recording, replay, report, cli"
     code = f"import sys; from clownfish.evaluation import {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

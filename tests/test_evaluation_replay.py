@@ -59,7 +59,7 @@ def test_rho_is_what_the_similarity_says_of_each_pair_in_order() -> None:
 
 def test_with_every_window_sent_on_time_and_the_remote_alone_counting_the_live_answers_are_the_remotes() -> None:
     dump = made()
-    result = replay(dump, random_rho(dump), Always, lag=0, fusion=FusionSection(remote_weight=1))
+    result = replay(dump, random_rho(dump), Always, network=0, fusion=FusionSection(remote_weight=1))
     np.testing.assert_array_equal(result.live, dump.p_remote.argmax(1))
     np.testing.assert_array_equal(result.final, result.live)
     assert result.revisions == 0
@@ -109,7 +109,7 @@ def test_a_result_changes_the_live_answers_after_its_lag_and_not_before(lag: int
 
 def test_a_result_on_time_is_in_the_live_answer_already() -> None:
     dump = made(12)
-    result = replay(dump, random_rho(dump), lambda: Periodic(4), lag=0)
+    result = replay(dump, random_rho(dump), lambda: Periodic(4), network=0)
     anchors = dump.p_local / 3 + 2 * dump.p_remote / 3
     np.testing.assert_array_equal(result.live[result.sent], anchors[result.sent].argmax(1))
 
@@ -140,7 +140,7 @@ def test_a_result_older_than_the_horizon_is_late_and_changes_nothing() -> None:
 def test_the_windows_sent_are_those_of_the_policy_periods_and_rises() -> None:
     dump = made(20)
     rho = np.array([np.nan, *[0.9] * 8, 0.2, 0.8, *[0.9] * 9])
-    result = replay(dump, rho, lambda: ContextAware(6), lag=1)
+    result = replay(dump, rho, lambda: ContextAware(6), network=1)
     assert result.sent.tolist() == [0, 6, 10, 16]
 
 
@@ -158,7 +158,7 @@ def test_a_gap_in_the_windows_is_replayed_as_one() -> None:
     part = Dump(
         dump.header, dump.t[keep], dump.p_local[keep], dump.feature[keep], dump.p_remote[keep], dump.frame_bytes
     )
-    result = replay(part, rhos(part, Cosine()), lambda: Periodic(6), lag=2)
+    result = replay(part, rhos(part, Cosine()), lambda: Periodic(6), network=2)
     assert set(result.sent.tolist()) <= set(keep.tolist())
     assert len(result.live) == len(result.final) == 36
     assert result.final.min() >= 0

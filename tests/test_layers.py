@@ -21,16 +21,16 @@ LAYERS: dict[int | str, set[str]] = {
     # pure: no clock, no socket, no file of its own
     0: {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
-        "windowing", "gate", "mailbox", "fusion", "fused_streams", "watermarks",
+        "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
         "backlog", "credit", "classes", "dispatch", "framecache", "edges",
     },
     # bytes and pixels
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
-        "puppets", "shapes",
+        "puppets", "shapes", "chunks", "records", "recording",
     },
     # sockets, signals, processes
-    2: {"bus", "process", "supervisor"},
+    2: {"bus", "process", "supervisor", "notes"},
     # never imported by a service
     "offline": {"training", "evaluation", "lab"},
     4: {"cli", "__main__"},
@@ -48,6 +48,9 @@ BESIDE: dict[str, set[str]] = {
     "config": {"settings"},
     "pair": {"config"},
     "process": {"bus"},
+    "notes": {"bus", "process"},
+    "records": {"chunks"},
+    "recording": {"chunks", "records"},
     "supervisor": {"bus", "process"},
 }
 """What a module of layers 1 and 2 may import of its own layer: nothing else."""
@@ -76,7 +79,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 """Third-party library → the modules, or packages, that may import it."""
 
-LIGHT = ("capture", "window", "filter", "uplink", "fusion", "sink", "router")
+LIGHT = ("capture", "window", "filter", "uplink", "fusion", "sink", "record", "router")
 """Services that start without torch, in a fraction of a second and a few tens of MB."""
 
 

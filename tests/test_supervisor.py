@@ -43,11 +43,15 @@ def names(folder: Path) -> list[str]:
         ({"worker": {"model": "x"}}, ["worker-0"]),
         (EDGE, ["sink-a", "sink-b", "fusion", "local", "window", "capture"]),
         (
+            {**EDGE, "record": {"folder": "x"}},
+            ["sink-a", "sink-b", "record", "fusion", "local", "window", "capture"],
+        ),
+        (
             {**EDGE, "uplink": {}, "router": {}},
             ["router", "sink-a", "sink-b", "fusion", "uplink", "filter", "local", "window", "capture"],
         ),
     ],
-    ids=["cloud", "worker", "edge without a cloud", "edge and router"],
+    ids=["cloud", "worker", "edge without a cloud", "edge that is recorded", "edge and router"],
 )
 def test_the_sections_of_the_file_decide_what_starts(tree: dict[str, Any], processes: list[str]) -> None:
     assert [spec.process for spec in plan(validate(tree, "test"))] == processes

@@ -41,6 +41,21 @@ ONE_OF_EACH = [
     protocol.Goodbye("w"),
     protocol.Pulse(4),
     protocol.Again("restarted"),
+    messages.Feature("cam", 7, 3, np.arange(5, dtype=np.float32)),
+    messages.Event("cam", 7, 3, "sent periodic", 12.5, None),
+    messages.Note(
+        "fusion",
+        99,
+        0,
+        (
+            messages.LocalResult("cam", 7, 3, P, 0.5, 999, 5),
+            messages.FusedResult(
+                "cam", 7, 3, 0, P.astype(np.float64), "sit", 0.75, 0.5, 0.1, 0.9, None, "local", False
+            ),
+            messages.Event("cam", 7, 3, "window", 12.5, 0.25),
+            messages.End("cam", 7, 120, "end of file"),
+        ),
+    ),
 ]
 
 
@@ -49,6 +64,8 @@ def same(a: object, b: object) -> bool:
         return isinstance(b, np.ndarray) and a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, tuple):
         return isinstance(b, tuple) and len(a) == len(b) and all(map(same, a, b))
+    if dataclasses.is_dataclass(a):
+        return type(a) is type(b) and all(same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
     return a == b
 
 

@@ -49,11 +49,17 @@ app.command("calibrate")(calibrate_command)
 ConfigFile = Annotated[Path, typer.Argument(help="TOML file", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value; repeatable.")]
 
+Record = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="FOLDER", help="Keep all that fusion sees and says, for `clownfish eval replay`."),
+]
+
 
 @app.command()
-def up(config: ConfigFile, sets: Sets = None) -> None:
+def up(config: ConfigFile, record: Record = None, sets: Sets = None) -> None:
     """Start a process graph and look after it. Ctrl-C drains it, a second one stops it at once."""
-    settings = load_config(config, sets or ())
+    recorded = [f"record.folder={json.dumps(str(record.absolute()))}"] if record is not None else []
+    settings = load_config(config, [*recorded, *(sets or ())])
     logging.configure("up", settings.log.format, settings.log.level)
     raise typer.Exit(asyncio.run(_up(settings)))
 
@@ -107,11 +113,14 @@ def run(
     baselines: Annotated[bool, typer.Option(help="Afterwards, run both models over every window, to compare")] = True,
     output: Annotated[Path | None, typer.Option(help="Keep every answer in this JSONL file")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw what happened as a timeline (PNG)")] = None,
+    record: Record = None,
     sets: Sets = None,
 ) -> None:
     """Run one source through edge and cloud on this machine, and sum up."""
     logging.configure("run", "console", "warning")
-    options = RunOptions(source, pair, n_w, codec, cloud, fast, baselines, seconds, output, picture, tuple(sets or ()))
+    options = RunOptions(
+        source, pair, n_w, codec, cloud, fast, baselines, seconds, output, picture, record, tuple(sets or ())
+    )
     run_source(options, Console())
 
 

@@ -25,9 +25,10 @@ from clownfish.cli.outcome import Outcome, Usage
 from clownfish.cli.summary import print_summary
 from clownfish.cli.tables import cpu_s, resident_mb
 from clownfish.codecs import CODECS
-from clownfish.evaluation.dump import Dump, record
+from clownfish.evaluation.dump import Dump
 from clownfish.evaluation.metrics import Ints, answers_by_frame, confusion, truth_by_frame, windows_in
 from clownfish.evaluation.recorder import Recorder, RecordSettings
+from clownfish.evaluation.recording import record
 from clownfish.evaluation.timeline import Timeline, draw
 from clownfish.settings import Config
 from clownfish.sources import is_live, open_source, truth_of
@@ -55,6 +56,8 @@ def run_source(options: RunOptions, console: Console) -> Outcome:
             console.print(f"picture: {options.picture}")
         if options.output is not None:
             console.print(f"every answer: {options.output}")
+        if options.record is not None:
+            console.print(f"record: {options.record}; `clownfish eval replay` plays it again")
         return outcome
     finally:
         remove_folder(folder)

@@ -27,6 +27,7 @@ class RunOptions:
     seconds: float | None = None
     output: Path | None = None
     picture: Path | None = None
+    record: Path | None = None
     sets: tuple[str, ...] = ()
 
 
@@ -53,6 +54,8 @@ def build_config(options: RunOptions, folder: Path) -> Config:
         tree["worker"] = {**worker, "router": workers}
     else:
         tree.pop("uplink", None)
+    if options.record is not None:
+        tree["record"] = {"folder": str(options.record.absolute())}
     if options.n_w is not None:
         put(tree, ["filter", "policy"], {"kind": "context_aware", "n_w": options.n_w}, "--n-w")
     if options.codec is not None:

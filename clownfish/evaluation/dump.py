@@ -1,12 +1,12 @@
 """Dumps: what both models say of every window of one stream, recorded once (§VI-A), so that any method can be replayed.
 
-One .npz file per stream: `header` (JSON: models, classes, window parameters, codec, source) and columns `t` (windows,),
-`p_local` and `p_remote` (windows, classes) float32, `feature` (windows, features) float32, `frame_bytes` (frames,)
-int64, the size of each frame as the codec encodes it. ρ is not in it: `replay.rhos` computes it from the features, by
-the very call of the live graph, for whichever similarity is asked for.
+One compressed .npz file per stream: `header` (JSON: models, classes, window parameters, codec, source) and the columns
+of `Dump`, float32 answers to the bit. ρ is not in it: `replay.rhos` computes it from the features, by the very call of
+the live graph, for whichever similarity is asked for.
 
 A dump is used only where it fits: its header is compared, and the difference named. Files are written whole or not at
-all.
+all; how one grows while the models run is `journal`'s. Equal headers and equal answers make equal files, but for the
+two columns of times.
 """
 
 from __future__ import annotations
@@ -16,25 +16,20 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from clownfish.codecs.base import Codec
 from clownfish.errors import DatasetError
-from clownfish.messages import Frame, Pixels
-from clownfish.models.base import WindowModel
-from clownfish.opencv import resized
-from clownfish.windowing import WindowManager
 
-FORMAT = "clownfish-dump/1"
+FORMAT = "clownfish-dump/2"
 
-OnWindow = Callable[[int], None]
-"""Called with t after each window."""
+UNLABELLED = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +57,10 @@ class Header:
     codec: str
     """Kind and options."""
     precision: str
+    discard: ModelIdentity | None = None
+    """The early-discard model (§VI-G), where there is one."""
+    fps: float = 30.0
+    """Nominal frames per second of the source."""
     format: str = FORMAT
 
     def to_json(self) -> str:
@@ -75,14 +74,30 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """One stream's columns, windows in order of t."""
+    """One stream's columns, windows in order of t. One that is left empty is filled with what stands for "unknown"."""
 
     header: Header
     t: npt.NDArray[np.int64]
     p_local: npt.NDArray[np.float32]
+    """(windows, classes), as `p_remote`."""
     feature: npt.NDArray[np.float32]
+    """(windows, features) of the local model."""
     p_remote: npt.NDArray[np.float32]
     frame_bytes: npt.NDArray[np.int64]
+    """(frames,) size of each frame as the codec encodes it."""
+    label: npt.NDArray[np.int16] = field(default_factory=lambda: np.empty(0, np.int16))
+    """(frames,) true class of each frame; UNLABELLED outside contexts, or without ground truth."""
+    p_discard: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    """(windows,) the early-discard model's p of `send`; NaN without such a model."""
+    local_ms: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    """(windows,) how long each answer took; NaN where nobody looked. `remote_ms` likewise."""
+    remote_ms: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+
+    def __post_init__(self) -> None:
+        for column, (of, kind, blank) in _OPTIONAL.items():
+            length = len(getattr(self, of))
+            if not len(getattr(self, column)) and length:
+                object.__setattr__(self, column, np.full(length, blank, kind))
 
     @property
     def windows(self) -> int:
@@ -92,49 +107,32 @@ class Dump:
     def frames(self) -> int:
         return len(self.frame_bytes)
 
+    @property
+    def discards(self) -> bool:
+        """Whether an early-discard model was asked of every window, too."""
+        return not np.isnan(self.p_discard).any()
 
-_COLUMNS = ("t", "p_local", "feature", "p_remote", "frame_bytes")
 
+_OPTIONAL: Mapping[str, tuple[str, type, float]] = {
+    "label": ("frame_bytes", np.int16, UNLABELLED),
+    "p_discard": ("t", np.float32, np.nan),
+    "local_ms": ("t", np.float32, np.nan),
+    "remote_ms": ("t", np.float32, np.nan),
+}
+"""Column that may be left empty → (one of the same length, type, value)."""
 
-def record(
-    header: Header,
-    frames: Iterable[Pixels],
-    local: WindowModel,
-    remote: WindowModel,
-    codec: Codec,
-    on_window: OnWindow | None = None,
-) -> Dump:
-    """Run both models over every window, one by one as a lone live stream is, each frame first resized as capture does.
+KINDS: Mapping[str, type] = {
+    "t": np.int64,
+    "p_local": np.float32,
+    "feature": np.float32,
+    "p_remote": np.float32,
+    "frame_bytes": np.int64,
+    **{column: kind for column, (_, kind, _) in _OPTIONAL.items()},
+}
+"""Column → type of its numbers."""
 
-    Raises what `frames` raises, and DatasetError for a stream shorter than one window.
-    """
-    windows = WindowManager(header.size, header.stride)
-    t, p_local, feature, p_remote, frame_bytes = [], [], [], [], []
-    for n, pixels in enumerate(frames):
-        small = resized(pixels, header.width, header.height)
-        frame_bytes.append(len(codec.encode(small)))
-        window = windows.push(Frame(header.stream, 0, n, 0, False, small))
-        if window is None:
-            continue
-        answer = local.infer([window.frames])
-        t.append(window.t)
-        p_local.append(answer.p[0])
-        feature.append(answer.feature[0])
-        p_remote.append(remote.infer([window.frames]).p[0])
-        if on_window is not None:
-            on_window(window.t)
-    if not t:
-        raise DatasetError(
-            f"stream {header.stream} has {len(frame_bytes)} frames; one window needs {header.size}: use a longer video"
-        )
-    return Dump(
-        header,
-        t=np.array(t, np.int64),
-        p_local=np.stack(p_local).astype(np.float32),
-        feature=np.stack(feature).astype(np.float32),
-        p_remote=np.stack(p_remote).astype(np.float32),
-        frame_bytes=np.array(frame_bytes, np.int64),
-    )
+TIMES = ("local_ms", "remote_ms")
+"""Columns that no two runs have alike."""
 
 
 def dump_path(folder: Path, header: Header) -> Path:
@@ -148,11 +146,8 @@ def write_dump(path: Path, dump: Dump) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            np.savez(
-                file,
-                header=np.array(dump.header.to_json()),
-                **{column: getattr(dump, column) for column in _COLUMNS},
-            )
+            columns = {column: getattr(dump, column) for column in KINDS}
+            np.savez_compressed(file, header=np.array(dump.header.to_json()), **columns)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -160,54 +155,92 @@ def write_dump(path: Path, dump: Dump) -> None:
         part.unlink(missing_ok=True)
 
 
+class DamagedDump(DatasetError):
+    """The file is no whole dump: nothing in it is trusted."""
+
+
 def load_dump(path: Path, expected: Header | None = None) -> Dump:
     """Read a dump. Raises DatasetError where the file is missing, damaged or no dump, and where its header is not the
     `expected` one: then with every difference named."""
+    tree, columns = read_columns(path, FORMAT, KINDS)
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            header = _header(json.loads(str(arrays["header"])))
-            columns = {column: arrays[column] for column in _COLUMNS}
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: no such dump; make it with `clownfish eval streams`") from error
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{path}: is no whole dump ({error}); delete it and it is made anew") from error
+        header = _header(tree)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from error
     if expected is not None and header != expected:
         raise DatasetError(
-            f"{path}: does not fit: {'; '.join(_differences(asdict(header), asdict(expected)))}. "
+            f"{path}: does not fit: {'; '.join(differences(asdict(header), asdict(expected)))}. "
             "Dump the stream again with these models and parameters"
         )
-    dump = Dump(header, **columns)
-    n, classes = dump.windows, len(header.classes)
-    shapes = {column: columns[column].shape for column in _COLUMNS}
-    if not shapes["p_local"] == shapes["p_remote"] == (n, classes) or shapes["feature"][:1] != (n,):
-        raise DatasetError(f"{path}: columns of shapes {shapes} do not belong to {n} windows of {classes} classes")
-    return dump
+    n, frames, classes = len(columns["t"]), len(columns["frame_bytes"]), len(header.classes)
+    shapes = {column: values.shape for column, values in columns.items()}
+    fits = shapes["p_local"] == shapes["p_remote"] == (n, classes) and shapes["feature"][:1] == (n,)
+    if not fits or any(shapes[column] != shapes[of] for column, (of, _, _) in _OPTIONAL.items()):
+        raise DatasetError(
+            f"{path}: columns of shapes {shapes} do not belong to {n} windows of {classes} classes, {frames} frames"
+        )
+    for column in columns:
+        if columns[column].dtype != KINDS[column]:
+            raise DatasetError(
+                f"{path}: column {column} holds {columns[column].dtype}, expected {np.dtype(KINDS[column])}; delete "
+                "the file and it is made anew"
+            )
+    return Dump(header, **columns)
+
+
+def read_columns(path: Path, wanted: str, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """(the header's tree, the columns `names`) of a file of format `wanted`, otherwise unchecked. Raises DatasetError
+    where the file is missing or of another format, DamagedDump where it is not whole."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            tree = json.loads(str(arrays["header"]))
+            found = tree["format"]
+            if found == wanted:
+                return tree, {name: arrays[name] for name in names}
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: no such dump; make it with `clownfish eval dump`") from error
+    # zlib.error: compressed bytes that are no longer what they were
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(path, error) from error
+    if isinstance(found, str) and found.startswith("clownfish-dump/"):
+        raise DatasetError(
+            f"{path}: is of format {found!r}, expected {wanted!r}; `clownfish eval dump` with the same models and "
+            "streams brings a former format up to date"
+        )
+    raise _damaged(path, ValueError(f"format is {found!r}, expected {wanted!r}"))
+
+
+def _damaged(path: Path, error: Exception) -> DamagedDump:
+    return DamagedDump(f"{path}: is no whole dump ({error}); delete it and it is made anew")
 
 
 def _header(tree: Any) -> Header:
     """Raises KeyError, TypeError or ValueError where `tree` is not a header's."""
-    if tree["format"] != FORMAT:
-        raise ValueError(f"format is {tree['format']!r}, expected {FORMAT!r}")
     if set(tree) != {field.name for field in fields(Header)}:
         raise ValueError(f"header holds {', '.join(sorted(tree))}")
-    models = {role: ModelIdentity(**tree[role]) for role in ("local", "remote")}
+    models = {
+        role: None if role == "discard" and tree[role] is None else ModelIdentity(**tree[role])
+        for role in ("local", "remote", "discard")
+    }
     return Header(**{**tree, **models, "classes": tuple(tree["classes"])})
 
 
-def _differences(found: Mapping[str, Any], expected: Mapping[str, Any], where: str = "") -> list[str]:
-    """One clause for each value that differs."""
+def differences(found: Mapping[str, Any], expected: Mapping[str, Any], where: str = "") -> list[str]:
+    """One clause for each value that differs between two headers' trees."""
     clauses: list[str] = []
     for key, wanted in expected.items():
-        value = found[key]
-        if isinstance(wanted, Mapping):
-            clauses += _differences(value, wanted, f"{where}{key}.")
+        value = found.get(key)
+        if isinstance(wanted, Mapping) and isinstance(value, Mapping):
+            clauses += differences(value, wanted, f"{where}{key}.")
         elif value != wanted:
             clauses.append(f"{where}{key} is {_short(value)} in the dump and {_short(wanted)} here")
     return clauses
 
 
 def _short(value: object) -> str:
-    """A hash by its first digits, anything else as it is."""
+    """A hash by its first digits, a model by its name, anything else as it is."""
+    if isinstance(value, Mapping):
+        return repr(value.get("name"))
     if isinstance(value, str) and len(value) == 64:
         with contextlib.suppress(ValueError):
             int(value, 16)

@@ -1,26 +1,34 @@
 """From names on a command line to dumps: sources opened, models loaded where they are needed, files reused (§VI-A).
 
-Models are loaded only for a stream that has no dump yet, so that replaying old dumps needs no torch.
+Models are loaded only for a stream that has no dump yet, so that replaying old dumps needs no torch. A dump that was
+killed goes on from its journal, one of a former format is brought up to date, and a damaged file is made anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+
 from clownfish.classes import difference
 from clownfish.codecs import CODECS
-from clownfish.errors import ConfigError, ModelError, SourceError
-from clownfish.evaluation.dump import Dump, Header, ModelIdentity, OnWindow, dump_path, load_dump, record, write_dump
+from clownfish.errors import ConfigError, DatasetError, ModelError, SourceError
+from clownfish.evaluation.dump import DamagedDump, Dump, Header, ModelIdentity, dump_path, load_dump, write_dump
+from clownfish.evaluation.former import FormerDump, upgraded
+from clownfish.evaluation.journal import Journal
+from clownfish.evaluation.metrics import windows_in
+from clownfish.evaluation.recording import OnWindow, labels, record
 from clownfish.models.base import WindowModel
-from clownfish.models.description import ModelDescription, read_description, weights_path
+from clownfish.models.description import DISCARD_CLASSES, ModelDescription, read_description, weights_path
 from clownfish.settings import Plugin
-from clownfish.sources import is_live, open_source, split_source
+from clownfish.sources import is_live, open_source, split_source, truth_of
+from clownfish.sources.truth import Truth
 
 DUMPS = Path("runs/dumps")
 
@@ -44,6 +52,11 @@ class RecordSettings:
     height: int = 128
     device: Device = "auto"
     precision: Precision = "fp32"
+    discard: str = ""
+    """The early-discard model (§VI-G); "" for none."""
+
+
+_Identities = tuple[tuple[str, ...], ModelIdentity, ModelIdentity, ModelIdentity | None]
 
 
 class Recorder:
@@ -53,34 +66,85 @@ class Recorder:
         self.settings = settings
         self.folder = folder
         self._pair: tuple[WindowModel, WindowModel] | None = None
-        self._identities: tuple[tuple[str, ...], ModelIdentity, ModelIdentity] | None = None
+        self._discard: WindowModel | None = None
+        self._identities: _Identities | None = None
 
-    def dump(self, source: str, on_window: OnWindow | None = None) -> Dump:
+    def dump(self, source: str, on_window: OnWindow | None = None, truth: Truth | None = None) -> Dump:
         """The dump of what `source` names, from its file where there is one, else made and kept.
 
-        Raises SourceError, ModelError or ConfigError where source, models or options cannot be used, and DatasetError
-        where the file is damaged.
+        `truth` is the stream's, where it does not lie beside the source. Raises SourceError, ModelError or ConfigError
+        where source, models or options cannot be used, and DatasetError where the ground truth names a class that the
+        models do not know, or another process is making this dump.
         """
-        header = self.header(source)
+        header, truth = self.check(source, truth)
         path = dump_path(self.folder, header)
-        if path.exists():
-            return load_dump(path, header)
-        local, remote = self.models()
-        with closing(open_source(source)) as frames:
-            dump = record(header, frames, local, remote, self.settings.codec.build(CODECS), on_window)
-        write_dump(path, dump)
+        dump = self._kept(path, header)
+        if dump is None:
+            return self._made(source, path, header, on_window, truth)
+        label = labels(truth, header, dump.frames)
+        if not np.array_equal(label, dump.label):  # the table was mended since
+            dump = replace(dump, label=label)
+            write_dump(path, dump)
         return dump
+
+    def _kept(self, path: Path, header: Header) -> Dump | None:
+        """The dump in that file; None where there is none, or nothing whole."""
+        try:
+            return load_dump(path, header) if path.exists() else None
+        except DamagedDump:
+            return None
+
+    def _made(self, source: str, path: Path, header: Header, on_window: OnWindow | None, truth: Truth | None) -> Dump:
+        former = FormerDump.beside(path, header)
+        journal = Journal(path.with_suffix(".part"), header)
+        done = False
+        try:
+            dump = self._kept(path, header)  # by a process that held the journal a moment ago
+            if dump is None:
+                with closing(open_source(source)) as frames:
+                    if former is not None:
+                        dump = upgraded(former, header, frames, self.discard_model(), truth, on_window)
+                    else:
+                        dump = record(
+                            header,
+                            frames,
+                            *self.models(),
+                            self.settings.codec.build(CODECS),
+                            on_window,
+                            discard=self.discard_model(),
+                            truth=truth,
+                            journal=journal,
+                        )
+                write_dump(path, dump)
+            done = True
+        except (SourceError, DatasetError):
+            done = True  # of such a source nothing whole will come: there is nothing to go on from
+            raise
+        finally:
+            journal.close(delete=done or not journal.chunks)
+        return dump
+
+    def check(self, source: str, truth: Truth | None = None) -> tuple[Header, Truth | None]:
+        """What the dump of `source` must be made from, and its ground truth. Loads no model; raises as `dump` does
+        where it could not be made, which so shows before anything else has taken minutes."""
+        header = self.header(source)
+        truth = truth_of(source) if truth is None else truth
+        labels(truth, header, 0)
+        return header, truth
 
     def header(self, source: str) -> Header:
         """What the dump of `source` must be made from. Reads files, loads no model."""
         made = self.settings
         made.codec.build(CODECS)  # a wrong option shows now
-        classes, local, remote = self._identify()
+        classes, local, remote, discard = self._identify()
         if is_live(source):
             raise ConfigError(f"{source} is live: it never ends and is never the same twice; record it to a file first")
+        digest = _source_sha256(source)  # says that a file is missing in plainer words than a decoder
+        with closing(open_source(source)) as opened:
+            fps = opened.fps
         return Header(
             stream=stream_name(source),
-            source_sha256=_source_sha256(source),
+            source_sha256=digest,
             local=local,
             remote=remote,
             classes=classes,
@@ -90,11 +154,20 @@ class Recorder:
             height=made.height,
             codec=" ".join([made.codec.kind, *(f"{k}={v}" for k, v in sorted(made.codec.options.items()))]),
             precision=made.precision,
+            discard=discard,
+            fps=fps,
         )
 
-    def _identify(self) -> tuple[tuple[str, ...], ModelIdentity, ModelIdentity]:
-        """(classes, local, remote). Raises ModelError where the two do not fit each other or the windows."""
+    def expected_windows(self, source: str) -> int:
+        """How many windows `source` says that it holds; 0 where it does not say, or not reliably."""
+        with closing(open_source(source)) as opened:
+            frames = getattr(opened, "frames_promised", None) or (len(opened) if isinstance(opened, Sized) else 0)
+        return windows_in(frames, self.settings.size, self.settings.stride)
+
+    def _identify(self) -> _Identities:
+        """(classes, local, remote, discard). Raises ModelError where the two do not fit each other or the windows."""
         if self._identities is None:
+            discard = self._read_discard()
             local, remote = (read_description(name) for name in (self.settings.local, self.settings.remote))
             clause = difference(local.classes, remote.classes)
             if clause is not None:
@@ -102,8 +175,9 @@ class Recorder:
                     f"{self.settings.remote} {clause}, compared with {self.settings.local}; answers of unlike classes "
                     "cannot be fused: choose a pair trained on the same ones"
                 )
-            for name, description in ((self.settings.local, local), (self.settings.remote, remote)):
-                if description.input.window_size != self.settings.size:
+            named = ((self.settings.local, local), (self.settings.remote, remote), (self.settings.discard, discard))
+            for name, description in named:
+                if description is not None and description.input.window_size != self.settings.size:
                     raise ModelError(
                         f"{name} takes windows of {description.input.window_size} frames, asked for are windows of "
                         f"{self.settings.size}: change the size, or the model"
@@ -112,8 +186,20 @@ class Recorder:
                 local.classes,
                 _identity(self.settings.local, local),
                 _identity(self.settings.remote, remote),
+                None if discard is None else _identity(self.settings.discard, discard),
             )
         return self._identities
+
+    def _read_discard(self) -> ModelDescription | None:
+        if not self.settings.discard:
+            return None
+        description = read_description(self.settings.discard)
+        if description.classes != DISCARD_CLASSES or description.threshold is None:
+            raise ModelError(
+                f"{self.settings.discard} answers {', '.join(description.classes)}; an early-discard model answers "
+                f"{', '.join(DISCARD_CLASSES)} and has a threshold: train one with `clownfish train discard`"
+            )
+        return description
 
     def models(self) -> tuple[WindowModel, WindowModel]:
         """(local, remote), loaded when first asked for."""
@@ -126,6 +212,14 @@ class Recorder:
                 load_model(made.remote, made.device, made.precision),
             )
         return self._pair
+
+    def discard_model(self) -> WindowModel | None:
+        """The early-discard model, loaded when first asked for; None where none is named."""
+        if self._discard is None and self.settings.discard:
+            from clownfish.models.load import load_model  # torch
+
+            self._discard = load_model(self.settings.discard, self.settings.device, self.settings.precision)
+        return self._discard
 
 
 def stream_name(source: str) -> str:

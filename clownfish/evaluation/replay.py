@@ -1,51 +1,74 @@
 """Replay: a filter policy, a similarity and fusion over a dump, through the very machines that run live (§VI-A).
 
-The virtual clock counts windows. At window t, in this order: the Gate decides on t, then on ρ_t; the window is fused
-(revision 0, the live answer); then the remote result of a window that was sent `lag` windows ago comes and is applied,
-so that its lag, as Fusion counts it, is `lag`. It changes the live answers from t + 1 on.
+The virtual clock counts windows. At window t, in this order: the Gate decides on t, then on ρ_t, and a window chosen
+goes over the network; the results that the network has brought since the last window are applied; then t is fused
+(revision 0, the live answer), and the windows that leave the horizon are closed. So a result that is applied before t
+is fused counts, as Fusion counts it, from the window before t, and changes the live answers from t on; only t's own is
+on time then: Fusion keeps it, and the live answer is already the anchor's.
 
-Lag 0 is the one exception: a result that is on time is there before its window is fused, Fusion keeps it until then,
-and the live answer is already the anchor's. Lag None is a cloud that never answers. What is on its way at the end of
-the stream still comes, as the live graph waits for it.
+What is on its way at the end of the stream still comes, as the live graph waits for it. Which result comes when is the
+network's word (`network`): a fixed lag, never, as in a recorded live run, or over a link of given latency and rate.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from clownfish.evaluation.dump import Dump
+from clownfish.evaluation.network import Link, Network, as_network
 from clownfish.filters.base import FilterPolicy
-from clownfish.fusion import FALLBACK_ALPHA, Fusion
+from clownfish.fusion import FALLBACK_ALPHA
+from clownfish.fusions import build_fusion
+from clownfish.fusions.base import FusionMethod
 from clownfish.gate import Gate, Send
 from clownfish.messages import FusedResult, WindowKey
+from clownfish.records import SOURCES
 from clownfish.settings import FusionSection
 from clownfish.similarity.base import Inferred, Similarity
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+NOTHING = -1
+"""In place of a class or a source."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """Answers as classes, (windows,) in the dump's order."""
+    """Answers by window, (windows,) in the dump's order, and what became of what was sent."""
 
     live: Ints
-    """Revision 0 of each window."""
+    """The class of revision 0 of each window."""
     final: Ints
-    """The closing revision of each."""
+    """That of the closing revision of each."""
     sent: Ints
-    """t of the windows sent."""
+    """t of the windows sent: those that the policy chose."""
     wire_bytes: int
-    """Encoded frames of the windows sent, each frame once. What the transport adds to them is not in it."""
+    """Encoded frames that went over the network; of one that loses nothing, those of the windows sent, each frame once.
+    What the transport adds to them is not in it."""
     revisions: int
     """Windows revised by REINFORCE, counted each time."""
     late: int
     """Remote results that came when their window had left the horizon."""
+    lags: Ints
+    """(applied,) windows fused since, of each remote result that was applied, in that order."""
+    p_live: Floats
+    """(windows, classes)"""
+    p_final: Floats
+    source_live: Ints
+    """0 "local", 1 "fused", 2 "remote" (`records.SOURCES`); NOTHING where the window was not closed."""
+    source_final: Ints
+    revised: list[tuple[int, int, int]]
+    """(n_now, n_window, class) of each answer that REINFORCE revised: when window `n_now` was the newest fused, the
+    answer for window `n_window` became `class`; both are places in the dump's order."""
+    drops: Mapping[str, int] = field(default_factory=dict)
+    """Windows sent that the network lost, by reason."""
+    unknown: int = 0
+    """Results that came, and are in no dump: of a recorded live run, windows that its cloud never answered."""
 
 
 def rhos(dump: Dump, similarity: Similarity) -> Floats:
@@ -63,78 +86,130 @@ def rhos(dump: Dump, similarity: Similarity) -> Floats:
     return rho
 
 
+OnResult = Callable[[FusedResult], None]
+"""Called with each result as fusion gives it: the live graph's order."""
+
+
 def replay(
     dump: Dump,
     rho: Floats,
     make_policy: Callable[[], FilterPolicy],
-    lag: int | None,
+    network: int | Network | None,
     fusion: FusionSection | None = None,
+    *,
+    epoch: int = 0,
+    finish: bool = True,
+    on_result: OnResult | None = None,
 ) -> ReplayResult:
-    """Run Gate and Fusion over the dump. `rho` as `rhos` gives it; `lag` in windows. Raises ValueError for lag < 0."""
-    if lag is not None and lag < 0:
-        raise ValueError(f"lag is {lag} windows; expected 0 (on time) or more, or None (never)")
+    """Run Gate and Fusion over the dump. `rho` as `rhos` gives it; `network` a lag in windows, None for never, or one.
+
+    `finish`: whether the stream ends; a live run that was killed closed no window then. Raises ValueError for lag < 0.
+    """
+    link = as_network(network).open(dump)
     stream = dump.header.stream
     gate: Gate[None] = Gate(make_policy)
-    section = fusion or FusionSection()
-    machine = Fusion(
-        section.theta,
-        section.remote_weight,
-        section.horizon,
-        stream=stream,
-        classes=dump.header.classes,
-        anchor_beta=section.anchor_beta,
-    )
-    answers = _Answers(dump)
-    on_the_way: deque[tuple[int, int]] = deque()
+    machine = build_fusion(fusion or FusionSection(), stream=stream, epoch=epoch, classes=dump.header.classes)
+    answers = _Answers(dump, on_result)
+    remote = _Remote(dump, link, machine, answers)
     sent: list[int] = []
+    p_local, rho_or_none = list(dump.p_local), [None if each != each else each for each in rho.tolist()]
     for n, t in enumerate(dump.t.tolist()):
-        key = WindowKey(stream, 0, t)
-        rho_t = None if np.isnan(rho[n]) else float(rho[n])
+        key = WindowKey(stream, epoch, t)
+        rho_t = rho_or_none[n]
         decisions = gate.window(key, None, float(t), live=False) + gate.rho(key, rho_t, float(t))
-        if any(isinstance(decision, Send) for decision in decisions):
-            sent.append(t)
-            if lag == 0:
-                answers.revise(machine.reinforce(t, dump.p_remote[n]))
-            elif lag is not None:
-                on_the_way.append((t, n))
-        answers.say(n, machine.fuse(t, dump.p_local[n], rho_t))
-        while on_the_way and lag is not None and on_the_way[0][0] + lag <= t:
-            came, at = on_the_way.popleft()
-            answers.revise(machine.reinforce(came, dump.p_remote[at]))
+        for decision in decisions:
+            if isinstance(decision, Send):
+                sent.append(t)
+                link.send(t, decision.why)
+        for came in link.before(t):
+            remote.apply(came, n - 1)
+        answers.say(n, machine.fuse(t, p_local[n], rho_t))
         answers.close(machine.closed())
-    for came, at in on_the_way:
-        answers.revise(machine.reinforce(came, dump.p_remote[at]))
-    answers.close(machine.finish())
+    for came in link.rest():
+        remote.apply(came, dump.windows - 1)
+    if finish:
+        answers.close(machine.finish())
     sent_t = np.array(sent, np.int64)
     return ReplayResult(
         live=answers.live,
         final=answers.final,
         sent=sent_t,
-        wire_bytes=wire_bytes(dump, sent_t),
-        revisions=answers.revisions,
+        wire_bytes=wire_bytes(dump, sent_t) if link.wire_bytes is None else link.wire_bytes,
+        revisions=len(answers.revised),
         late=machine.late,
+        lags=np.array(remote.lags, np.int64),
+        p_live=answers.p_live,
+        p_final=answers.p_final,
+        source_live=answers.source_live,
+        source_final=answers.source_final,
+        revised=answers.revised,
+        drops=link.drops,
+        unknown=remote.unknown,
     )
+
+
+class _Remote:
+    """Remote results on their way into the machine."""
+
+    def __init__(self, dump: Dump, link: Link, machine: FusionMethod, answers: _Answers) -> None:
+        self.lags: list[int] = []
+        self.unknown = 0
+        self._machine = machine
+        self._answers = answers
+        self._extra = link.extra
+        self._p = dump.p_remote
+        self._place = {t: n for n, t in enumerate(dump.t.tolist())}
+        self._unanswered = np.isnan(dump.p_remote[:, 0])
+
+    def apply(self, t: int, n_now: int) -> None:
+        """The result of window t is here; `n_now`: place of the newest window fused."""
+        n = self._place.get(t)
+        p = self._extra.get(t) if n is None else self._p[n]
+        if p is None or (n is not None and self._unanswered[n]):
+            self.unknown += 1
+            return
+        machine = self._machine
+        applied, newest = machine.applied, machine.newest
+        self._answers.revise(machine.reinforce(t, p), n_now)
+        if machine.applied > applied:
+            self.lags.append(0 if newest is None else max(0, newest - t))
 
 
 class _Answers:
     """Fused results, sorted by what they are to a consumer."""
 
-    def __init__(self, dump: Dump) -> None:
-        self.live = np.full(dump.windows, -1, np.int64)
-        self.final = np.full(dump.windows, -1, np.int64)
-        self.revisions = 0
+    def __init__(self, dump: Dump, on_result: OnResult | None) -> None:
+        shape = (dump.windows, len(dump.header.classes))
+        self.live, self.source_live = (np.full(dump.windows, NOTHING, np.int64) for _ in range(2))
+        self.final, self.source_final = (np.full(dump.windows, NOTHING, np.int64) for _ in range(2))
+        self.p_live, self.p_final = (np.full(shape, np.nan) for _ in range(2))
+        self.revised: list[tuple[int, int, int]] = []
+        self._on_result = on_result
         self._place = {t: n for n, t in enumerate(dump.t.tolist())}
         self._number = {name: n for n, name in enumerate(dump.header.classes)}
+        self._source = {source: n for n, source in enumerate(SOURCES)}
 
     def say(self, n: int, result: FusedResult) -> None:
         self.live[n] = self._number[result.label]
+        self.p_live[n] = result.p
+        self.source_live[n] = self._source[result.source]
+        if self._on_result is not None:
+            self._on_result(result)
 
-    def revise(self, results: list[FusedResult]) -> None:
-        self.revisions += len(results)
+    def revise(self, results: Iterable[FusedResult], n_now: int) -> None:
+        for result in results:
+            self.revised.append((n_now, self._place[result.t], self._number[result.label]))
+            if self._on_result is not None:
+                self._on_result(result)
 
     def close(self, results: Iterable[FusedResult]) -> None:
         for result in results:
-            self.final[self._place[result.t]] = self._number[result.label]
+            n = self._place[result.t]
+            self.final[n] = self._number[result.label]
+            self.p_final[n] = result.p
+            self.source_final[n] = self._source[result.source]
+            if self._on_result is not None:
+                self._on_result(result)
 
 
 def wire_bytes(dump: Dump, sent: Ints) -> int:

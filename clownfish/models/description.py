@@ -21,6 +21,11 @@ Resize = Literal["stretch", "shorter_side"]
 middle."""
 
 
+DISCARD_CLASSES = ("discard", "send")
+"""Of an early-discard model (§VI-G)."""
+DISCARD, SEND = 0, 1
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

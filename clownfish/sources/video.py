@@ -8,6 +8,7 @@ duration, and an edit list leaves out frames that MP4's count includes.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,11 @@ class VideoFile:
             yield pixels
         if not self._capture.closed:
             self._check_end(count)
+
+    @property
+    def frames_promised(self) -> int:
+        """Frames, as the file's header has it: a hint, for progress."""
+        return max(0, int(self._promised)) if math.isfinite(self._promised) else 0
 
     def close(self) -> None:
         self._capture.close()

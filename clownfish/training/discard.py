@@ -19,7 +19,7 @@ from clownfish.datasets.drawn import DRAWN
 from clownfish.datasets.joined import Segment
 from clownfish.errors import ConfigError, DatasetError
 from clownfish.models.adapter import Network
-from clownfish.models.description import ModelDescription
+from clownfish.models.description import DISCARD, DISCARD_CLASSES, SEND, ModelDescription
 from clownfish.models.load import build, channels_last, pick_device
 from clownfish.training.cache import FrameCache
 from clownfish.training.calibrate import expected_calibration_error, fit_temperature, softmax
@@ -34,8 +34,7 @@ from clownfish.training.progress import Say
 from clownfish.training.streams import joined_streams, see
 from clownfish.training.threshold import AtThreshold, at_threshold, choose_threshold
 
-CLASSES = ("discard", "send")
-DISCARD, SEND = 0, 1
+CLASSES = DISCARD_CLASSES
 
 Logits = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]

@@ -24,11 +24,11 @@ from typing import Any, ClassVar, Literal
 
 from clownfish.config import read_toml, validate_as
 from clownfish.errors import ConfigError
+from clownfish.evaluation.trace import read_trace
 from clownfish.lab.net.shape import Phase, Shape, Timeline
 
 _CLONE = Path(__file__).parents[3] / "configs" / "network"
 _PACKAGE = Path(__file__).parent / "profiles"
-TRACE_COLUMNS = ("t_s", "rtt_ms", "rate_mbit")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _phases_of_trace(path: Path, up: Shape, down: Shape) -> tuple[Phase, ...]:
 
     Raises ConfigError.
     """
-    rows = _read_trace(path)
+    rows = read_trace(path)
     ends = [t_s for t_s, _, _ in rows[1:]]
     last_s = rows[-1][0] + (rows[-1][0] - rows[-2][0] if len(rows) > 1 else 1.0)
     phases = []
@@ -128,25 +128,3 @@ def _phases_of_trace(path: Path, up: Shape, down: Shape) -> tuple[Phase, ...]:
             raise ConfigError(f"{path}: the row with t_s = {t_s:g}: {error}") from error
         begin_s = end_s
     return tuple(phases)
-
-
-def _read_trace(path: Path) -> list[tuple[float, float, float]]:
-    """(t_s, rtt_ms, rate_mbit) of each row. Raises ConfigError."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the trace cannot be read: {error}") from error
-    head, *rows = [line for line in lines if line.strip() and not line.lstrip().startswith("#")] or [""]
-    if tuple(cell.strip() for cell in head.split(",")) != TRACE_COLUMNS or not rows:
-        raise ConfigError(
-            f"{path}: the first line is {head[:80]!r}, with {len(rows)} rows below it; expected "
-            f"{','.join(TRACE_COLUMNS)} and one row at least"
-        )
-    try:
-        read = [tuple(float(cell) for cell in row.split(",")) for row in rows]
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}; expected three numbers a row: {', '.join(TRACE_COLUMNS)}") from error
-    wrong = next((row for row, values in zip(rows, read, strict=True) if len(values) != len(TRACE_COLUMNS)), None)
-    if wrong is not None:
-        raise ConfigError(f"{path}: {wrong!r}; expected three numbers a row: {', '.join(TRACE_COLUMNS)}")
-    return [(t_s, rtt_ms, rate_mbit) for t_s, rtt_ms, rate_mbit in read]

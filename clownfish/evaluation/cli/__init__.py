@@ -1,0 +1,21 @@
+"""`clownfish eval …`: one file a command, each with one line of registration here."""
+
+from __future__ import annotations
+
+import typer
+
+from clownfish.evaluation.cli.dump import dump
+from clownfish.evaluation.cli.join import join
+from clownfish.evaluation.cli.replay import replay
+from clownfish.evaluation.cli.streams import streams
+
+eval_app = typer.Typer(
+    no_args_is_help=True,
+    help="Measure on labelled video: both models run once, methods are replayed over their answers.",
+)
+
+
+eval_app.command()(streams)
+eval_app.command()(join)
+eval_app.command()(dump)
+eval_app.command()(replay)
