@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clownfish.cli.experiment import METHODS, Experiment, options_of, read_experiment
 from clownfish.cli.options import build_config
 from clownfish.errors import ConfigError
+from clownfish.filters import FILTERS
+from clownfish.filters.base import Verdict
+from clownfish.lab import discard
 from clownfish.lab.net.profile import read_profile
+from clownfish.models.description import read_description
+from clownfish.models.load import load_model
+from clownfish.models.own import own_model
 from clownfish.settings import Config
+from clownfish.sources import open_source
+from clownfish.zoo import read_classes
 
 FILES = sorted((Path(__file__).parent.parent / "configs" / "lab").glob("*.toml"))
 
@@ -26,8 +37,8 @@ def test_an_experiment_that_ships_can_be_read(path: Path, tmp_path: Path) -> Non
     experiment = read_experiment(str(path))
     assert experiment.about
     assert read_profile(experiment.profile).name == experiment.profile
-    for method in set(METHODS) - {"early-discard"}:
-        build_config(options_of(replace(experiment, method=method), experiment.sources[0]), tmp_path)  # type: ignore[arg-type]
+    for method in METHODS:
+        build_config(options_of(replace(experiment, method=method), experiment.sources[0]), tmp_path)
 
 
 def test_a_source_is_an_experiment_of_its_own() -> None:
@@ -56,9 +67,35 @@ def test_edge_only_has_no_cloud(tmp_path: Path) -> None:
     assert (config.uplink, config.router, config.worker) == (None, None, None)
 
 
-def test_early_discard_is_refused_as_long_as_no_policy_plays_it(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="early-discard cannot be played live yet"):
-        config_of("early-discard", tmp_path)
+def test_early_discard_sends_what_its_model_finds_worth_it(tmp_path: Path) -> None:
+    config = config_of("early-discard", tmp_path)
+    assert config.local is not None
+    assert read_classes(config.local.model) == read_classes("zoo:puppets/local")
+    threshold = read_description("zoo:puppets/discard").threshold
+    assert threshold is not None
+    policy = config.filter.policy.build(FILTERS)
+    assert policy.on_window(3) is Verdict.WAIT
+    assert policy.on_rho(3, threshold)
+    assert not policy.on_rho(4, threshold - 0.01)
+
+
+def test_the_early_discard_model_answers_in_the_pair_s_classes() -> None:
+    model = own_model(discard.model_name("zoo:puppets"))
+    with contextlib.closing(open_source("puppets:test/0")) as source:
+        frames = list(islice(source, 150))
+    windows = [frames[i : i + 16] for i in range(0, 134, 8)]
+    found = model.infer(windows)
+    bare = load_model("zoo:puppets/discard").infer(windows).p[:, 1]
+    assert np.allclose(found.feature[:, 0], bare)
+    assert np.allclose(found.p.sum(axis=1), 1)
+    assert np.allclose(found.p[:, model.classes.index("idle")], 1 - bare, atol=1e-6)
+    assert len(set(np.round(bare, 3))) > 3  # it does look at them
+
+
+def test_a_pair_without_an_early_discard_model_is_refused(tmp_path: Path) -> None:
+    experiment = Experiment(sources=("shapes:test/0",), method="early-discard")
+    with pytest.raises(ConfigError, match=r"pair zoo:shapes has no \[discard\] model"):
+        options_of(experiment, "shapes:test/0")
 
 
 @pytest.mark.parametrize(

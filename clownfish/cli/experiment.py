@@ -19,17 +19,20 @@ import numpy as np
 from rich.console import Console
 
 from clownfish.cli.onerun import play, read_answers, score_labels
-from clownfish.cli.options import RunOptions, answers_file, build_config
+from clownfish.cli.options import RunOptions, answers_file, build_config, pair_name
 from clownfish.cli.outcome import Outcome
 from clownfish.cli.summary import labelled
 from clownfish.cli.tables import cpu_s
 from clownfish.config import read_toml, validate_as
 from clownfish.errors import ConfigError
 from clownfish.evaluation.metrics import Ints, accuracy
+from clownfish.filters import FILTERS
+from clownfish.lab import discard
 from clownfish.lab.net.network import Network
 from clownfish.lab.net.plan import CLOUD_ADDRESS
 from clownfish.lab.net.profile import Profile
 from clownfish.lab.throughput import Reading, rates
+from clownfish.messages import Status
 from clownfish.metrics import Histogram
 from clownfish.settings import Config
 from clownfish.sources import is_live, truth_of
@@ -133,14 +136,25 @@ def run_experiment(experiment: Experiment, profile: Profile, console: Console) -
 
 
 def options_of(experiment: Experiment, source: str) -> RunOptions:
-    """The graph's settings for the method. Raises ConfigError for one that this release cannot play live."""
+    """The graph's settings for the method. Raises ConfigError where the pair has no model for it."""
     sets = [*experiment.sets]
     n_w = experiment.n_w
-    if experiment.method == "early-discard":
-        raise ConfigError("early-discard cannot be played live yet: no filter policy asks the discard model")
     if experiment.method == "cloud-only":
         # Every window is sent, several at a time as credit allows; its answer is the large model's alone.
         n_w, sets = None, ['filter.policy={ kind = "always" }', "fusion.remote_weight=1.0", *sets]
+    if experiment.method == "early-discard":
+        pair = pair_name(source, experiment.pair)
+        policy = f'{{ kind = "{discard.__name__}:SendAbove", threshold = {discard.threshold_of(pair)} }}'
+        n_w, sets = (
+            None,
+            [
+                f"local.model={discard.model_name(pair)}",
+                f'local.similarity={{ kind = "{discard.__name__}:SendScore" }}',
+                f"filter.policy={policy}",
+                "fusion.remote_weight=1.0",
+                *sets,
+            ],
+        )
     if experiment.method != "edge-only":
         sets = [f"{section}.{name}={address}" for section in ("uplink", "router") for name, address in _TCP.items()] + [
             "router.insecure=true",  # the namespace is nobody else's
@@ -156,16 +170,16 @@ def options_of(experiment: Experiment, source: str) -> RunOptions:
 class _Watch:
     """Sees each status: begins the network's time with the stream's, and reads what Fig. 13 is drawn from."""
 
-    def __init__(self, network: Network, source_number: int, method: Method) -> None:
+    def __init__(self, network: Network, source_number: int) -> None:
         self._network = network
         self._number = source_number
-        self._process = "uplink" if method == "cloud-only" else "fusion"
         self.begin_s: float | None = None
         self.end_s: float | None = None
         self.before = network.traffic()
         self.link_cpu_s = self._link_cpu_s()
-        self.readings: list[Reading] = []
-        self._newest: object = None
+        self._readings: dict[str, list[Reading]] = {"fusion": [], "offered": [], "uplink": []}
+        """Windows answered by the edge, windows chosen for the cloud, and those that it answered."""
+        self._newest: dict[str, Status] = {}
 
     def __call__(self, supervisor: Supervisor) -> None:
         now = time.monotonic()
@@ -176,10 +190,26 @@ class _Watch:
             self.begin_s, self.before, self.link_cpu_s = now, self._network.traffic(), self._link_cpu_s()
         if self.end_s is None and supervisor.gauge("capture", "sources_open") == 0:
             self.end_s = now
-        status = supervisor.children[self._process].status
-        if status is not None and status is not self._newest:
-            self._newest = status
-            self.readings.append((now, status.counters.get("windows_answered", 0)))
+        for process in ("fusion", "uplink"):
+            child = supervisor.children.get(process)
+            if child is None or child.status is None or child.status is self._newest.get(process):
+                continue
+            self._newest[process] = child.status
+            self._readings[process].append((now, child.status.counters.get("windows_answered", 0)))
+            if process == "uplink":
+                self._readings["offered"].append((now, child.status.counters.get("windows_offered", 0)))
+
+    def readings(self, method: Method) -> list[Reading]:
+        """Windows with an answer, by that method's lights: the cloud's, or of early discard also the discarded ones."""
+        if method == "cloud-only":
+            return self._readings["uplink"]
+        answered = self._readings["fusion"]
+        if method != "early-discard" or not self._readings["uplink"]:
+            return answered
+        at = [now for now, _ in answered]
+        offered, home = (np.interp(at, *np.array(self._readings[name]).T) for name in ("offered", "uplink"))
+        waiting = (offered - home).tolist()
+        return [(now, count - out) for (now, count), out in zip(answered, waiting, strict=True)]
 
     def _link_cpu_s(self) -> float:
         pid = self._network.link_pid
@@ -196,7 +226,7 @@ def _play(experiment: Experiment, source: str, number: int, network: Network, re
     try:
         options = options_of(experiment, source)
         config = build_config(options, folder)
-        watch = _Watch(network, number, experiment.method)
+        watch = _Watch(network, number)
 
         def launch(spec: Spec) -> tuple[str, ...]:
             return network.cloud.enter if spec.service in _CLOUD else network.edge.enter
@@ -207,7 +237,7 @@ def _play(experiment: Experiment, source: str, number: int, network: Network, re
         result.interrupted = outcome.interrupted
         if watch.begin_s is None:
             return  # interrupted before the stream began
-        whole = rates(watch.readings, watch.begin_s + _MARGIN_S, (watch.end_s or end_s) - _MARGIN_S)
+        whole = rates(watch.readings(experiment.method), watch.begin_s + _MARGIN_S, (watch.end_s or end_s) - _MARGIN_S)
         result.fps += [config.window.stride * rate for rate in whole]
         result.up_bytes += up.bytes_out - watch.before[0].bytes_out
         result.down_bytes += down.bytes_out - watch.before[1].bytes_out
@@ -216,7 +246,7 @@ def _play(experiment: Experiment, source: str, number: int, network: Network, re
         _add(result.cpu, {"link": watch.link_share(end_s)} if network.link_pid is not None else {})
         _add_counts(result, outcome)
         read_answers(outcome, Path(answers_file(options, folder)))
-        _score(result, config, outcome, Path(answers_file(options, folder)))
+        _score(result, config, outcome, Path(answers_file(options, folder)), pair_name(source, experiment.pair))
     finally:
         remove_folder(folder)
 
@@ -236,13 +266,15 @@ def _add_counts(result: Result, outcome: Outcome) -> None:
         _add(result.lost, labelled(uplink, "dropped", "reason"))
 
 
-def _score(result: Result, config: Config, outcome: Outcome, answers: Path) -> None:
+def _score(result: Result, config: Config, outcome: Outcome, answers: Path, pair: str) -> None:
     truth = truth_of(config.streams[0].source)
     if truth is None:
         return
     said = {"live": outcome.live, "final": outcome.final}
     if result.method == "cloud-only":
         said = {"final": _remote_labels(answers)}  # none is an answer at once
+    elif result.method == "early-discard":
+        said = {"final": _discarded(config, outcome, pair) | _remote_labels(answers)}
     elif result.method == "edge-only":
         said = {"live": outcome.live}
     for name, labels in said.items():
@@ -255,3 +287,10 @@ def _remote_labels(answers: Path) -> dict[int, str]:
     with answers.open(encoding="utf-8") as lines:
         results = [json.loads(line) for line in lines]
     return {result["t"]: result["label"] for result in results if result["source"] == "remote"}
+
+
+def _discarded(config: Config, outcome: Outcome, pair: str) -> dict[int, str]:
+    """The background for each window that was not sent; nothing where the pair does not say what that is."""
+    background = discard.early_discard_of(pair).background
+    policy = config.filter.policy.build(FILTERS)
+    return {t: background for t, score in outcome.rho.items() if background and not policy.on_rho(t, score)}

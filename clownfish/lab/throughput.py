@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 SAMPLE_S = 5.0
-Reading = tuple[float, int]
+Reading = tuple[float, float]
 """(seconds of any clock, the counter then)."""
 
 
