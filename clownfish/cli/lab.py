@@ -52,9 +52,10 @@ def lab_run_command(
                 break
             console.print(f"{name}, {network.name} …", highlight=False)
             results.append(run_experiment(replace(asked, method=name), network, console))
+            if json_file is not None:  # after each: the next may fail, and these took minutes
+                numbers = [result.numbers() for result in results]
+                json_file.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     console.print("", results_table(results))
-    if json_file is not None:
-        json_file.write_text(json.dumps([result.numbers() for result in results], indent=2) + "\n", encoding="utf-8")
     raise typer.Exit(130 if results[-1].interrupted else 0)
 
 

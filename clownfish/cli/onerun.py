@@ -174,9 +174,7 @@ def read_answers(outcome: Outcome, path: Path) -> None:
                 outcome.final[t] = result["label"]
             elif result["source"] == "remote" and result["lag"] is not None:
                 outcome.arrivals[t] = t + result["lag"]
-    if (
-        outcome.live
-    ):  # the last status, which counts the frames, may be lost on a busy box; then there were these at least
+    if outcome.live:  # the last status, which counts the frames, may be lost on a busy box: there were these at least
         window = outcome.config.window
         outcome.frames = max(outcome.frames, max(outcome.live) * window.stride + window.size)
 
