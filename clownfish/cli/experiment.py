@@ -137,24 +137,23 @@ def run_experiment(experiment: Experiment, profile: Profile, console: Console) -
 
 def options_of(experiment: Experiment, source: str) -> RunOptions:
     """The graph's settings for the method. Raises ConfigError where the pair has no model for it."""
-    sets = [*experiment.sets]
-    n_w = experiment.n_w
+    sets, n_w = [*experiment.sets], experiment.n_w
+    if experiment.method in ("cloud-only", "early-discard"):
+        # Pipelined, several windows at a time as credit allows, each frame once: the edge waits for what is not sent, as
+        # it has no other answer. A window's answer is the large model's alone.
+        n_w = None
+        sets = ["streams.0.pace=patient", "uplink.waits=true", "uplink.backlog=1", "fusion.remote_weight=1.0", *sets]
     if experiment.method == "cloud-only":
-        # Every window is sent, several at a time as credit allows; its answer is the large model's alone.
-        n_w, sets = None, ['filter.policy={ kind = "always" }', "fusion.remote_weight=1.0", *sets]
+        sets = ['filter.policy={ kind = "always" }', *sets]
     if experiment.method == "early-discard":
         pair = pair_name(source, experiment.pair)
         policy = f'{{ kind = "{discard.__name__}:SendAbove", threshold = {discard.threshold_of(pair)} }}'
-        n_w, sets = (
-            None,
-            [
-                f"local.model={discard.model_name(pair)}",
-                f'local.similarity={{ kind = "{discard.__name__}:SendScore" }}',
-                f"filter.policy={policy}",
-                "fusion.remote_weight=1.0",
-                *sets,
-            ],
-        )
+        sets = [
+            f"local.model={discard.model_name(pair)}",
+            f'local.similarity={{ kind = "{discard.__name__}:SendScore" }}',
+            f"filter.policy={policy}",
+            *sets,
+        ]
     if experiment.method != "edge-only":
         sets = [f"{section}.{name}={address}" for section in ("uplink", "router") for name, address in _TCP.items()] + [
             "router.insecure=true",  # the namespace is nobody else's
