@@ -139,8 +139,8 @@ def options_of(experiment: Experiment, source: str) -> RunOptions:
     """The graph's settings for the method. Raises ConfigError where the pair has no model for it."""
     sets, n_w = [*experiment.sets], experiment.n_w
     if experiment.method in ("cloud-only", "early-discard"):
-        # Pipelined, several windows at a time as credit allows, each frame once: the edge waits for what is not sent, as
-        # it has no other answer. A window's answer is the large model's alone.
+        # Pipelined, several windows at a time as credit allows, each frame once: the edge waits for what is not sent,
+        # as it has no other answer. A window's answer is the large model's alone.
         n_w = None
         sets = ["streams.0.pace=patient", "uplink.waits=true", "uplink.backlog=1", "fusion.remote_weight=1.0", *sets]
     if experiment.method == "cloud-only":

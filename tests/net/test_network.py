@@ -21,7 +21,7 @@ from clownfish.lab.net.plan import NEEDS
 from clownfish.lab.net.profile import known_profiles, read_profile
 from clownfish.lab.net.shape import HEADER_BYTES
 from clownfish.lab.net.stream import datagram_stream, goodput
-from tests.net.tools import alive, network_namespaces, until
+from tests.net.tools import alive, made_by, network_namespaces, until
 
 NO_TBF = capabilities().lacks(NEEDS["tbf"])
 
@@ -96,11 +96,11 @@ def test_a_step_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
     network = Network(read_profile("lan"), "link")
     wrong = network.plan.steps[-1].__class__("cloud", ("ip", "link", "set", "dev", "cf9", "up"))
     network.plan = network.plan.__class__("link", "", (*network.plan.steps, wrong))
-    before = network_namespaces()
+    before = network_namespaces([os.getpid()])
     with pytest.raises(ClownfishError, match=r"ip link set dev cf9 up: .*cf9"):
         network.__enter__()
     assert not alive(network._link.pid)
-    assert network_namespaces() <= before
+    assert network_namespaces([os.getpid()]) == before
 
 
 HOLDER = """
@@ -115,14 +115,14 @@ with Network(read_profile(sys.argv[1])) as network:
 
 @pytest.mark.parametrize("name", ["lan", "capped-5"])
 def test_nothing_is_left_of_a_lab_that_was_killed(name: str) -> None:
-    before = network_namespaces()
     with subprocess.Popen([sys.executable, "-c", HOLDER, name], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         link_pid = int(process.stdout.readline())
-        assert len(network_namespaces() - before) == 2
+        spaces = made_by(process.pid, [])
+        assert len(spaces) == 2
         process.kill()
     until(lambda: not link_pid or not alive(link_pid), "the link ends with who started it")
-    until(lambda: not network_namespaces() - before, "no namespace is left")
+    until(lambda: not network_namespaces() & spaces, "no namespace is left")
 
 
 def test_a_command_that_is_not_there_is_named() -> None:

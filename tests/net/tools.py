@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from clownfish.lab.net.namespace import Namespace
@@ -30,15 +31,21 @@ def until(condition: Callable[[], bool], what: str) -> float:
     return time.monotonic() - begin
 
 
-def network_namespaces() -> set[str]:
-    """Of all processes that run: a namespace without a name is gone when none is in it and none holds it open."""
+def network_namespaces(pids: Iterable[int] | None = None) -> set[str]:
+    """Those that these processes, or all, run in or hold open: a namespace without a name has no other life."""
     found = set()
-    for link in (*Path("/proc").glob("[0-9]*/ns/net"), *Path("/proc").glob("[0-9]*/fd/*")):
-        with contextlib.suppress(OSError):
-            name = str(link.readlink())
-            if name.startswith("net:["):
-                found.add(name)
+    for pid in map(str, pids) if pids is not None else ("[0-9]*",):
+        for link in (*Path("/proc").glob(f"{pid}/ns/net"), *Path("/proc").glob(f"{pid}/fd/*")):
+            with contextlib.suppress(OSError):
+                name = str(link.readlink())
+                if name.startswith("net:["):
+                    found.add(name)
     return found
+
+
+def made_by(pid: int, below: Iterable[int]) -> set[str]:
+    """The namespaces that a lab has made, and its processes run in."""
+    return network_namespaces((pid, *below)) - network_namespaces([os.getpid()])
 
 
 def children(pid: int) -> set[int]:
