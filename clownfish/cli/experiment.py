@@ -42,6 +42,8 @@ Method = Literal["edge-only", "cloud-only", "early-discard", "clownfish"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 _CLOUD = ("router", "worker")
+_WAITING = ("streams.0.pace=patient", "uplink.waits=true", "uplink.backlog=1", "uplink.deadline_ms=60000")
+"""Whatever waits in the box on its way to a slow uplink is seconds old when its turn comes, and still wanted."""
 _MARGIN_S = 1.5
 """At both ends of a stream, not part of a sample: the first window takes half a second, statuses come once a second."""
 _TCP = {"control": f"tcp://{CLOUD_ADDRESS}:7100", "data": f"tcp://{CLOUD_ADDRESS}:7101"}
@@ -142,7 +144,7 @@ def options_of(experiment: Experiment, source: str) -> RunOptions:
         # Pipelined, several windows at a time as credit allows, each frame once: the edge waits for what is not sent,
         # as it has no other answer. A window's answer is the large model's alone.
         n_w = None
-        sets = ["streams.0.pace=patient", "uplink.waits=true", "uplink.backlog=1", "fusion.remote_weight=1.0", *sets]
+        sets = [*_WAITING, "fusion.remote_weight=1.0", *sets]
     if experiment.method == "cloud-only":
         sets = ['filter.policy={ kind = "always" }', *sets]
     if experiment.method == "early-discard":
