@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -28,6 +27,7 @@ from clownfish.errors import ConfigError
 from clownfish.evaluation.metrics import Ints, accuracy
 from clownfish.filters import FILTERS
 from clownfish.lab import discard
+from clownfish.lab.folder import run_folder
 from clownfish.lab.net.network import Network
 from clownfish.lab.net.plan import CLOUD_ADDRESS
 from clownfish.lab.net.profile import Profile
@@ -36,7 +36,7 @@ from clownfish.messages import Status
 from clownfish.metrics import Histogram
 from clownfish.settings import Config
 from clownfish.sources import is_live, truth_of
-from clownfish.supervisor import Spec, Supervisor, remove_folder
+from clownfish.supervisor import Spec, Supervisor
 
 Method = Literal["edge-only", "cloud-only", "early-discard", "clownfish"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -223,8 +223,7 @@ class _Watch:
 
 def _play(experiment: Experiment, source: str, number: int, network: Network, result: Result, console: Console) -> None:
     """One source, added to the result."""
-    folder = Path(tempfile.mkdtemp(prefix="clownfish-lab-"))
-    try:
+    with run_folder() as folder:
         options = options_of(experiment, source)
         config = build_config(options, folder)
         watch = _Watch(network, number)
@@ -248,8 +247,6 @@ def _play(experiment: Experiment, source: str, number: int, network: Network, re
         _add_counts(result, outcome)
         read_answers(outcome, Path(answers_file(options, folder)))
         _score(result, config, outcome, Path(answers_file(options, folder)), pair_name(source, experiment.pair))
-    finally:
-        remove_folder(folder)
 
 
 def _add(total: dict[str, Any], more: Mapping[str, Any]) -> None:
