@@ -41,7 +41,6 @@ from clownfish.supervisor import Spec, Supervisor
 Method = Literal["edge-only", "cloud-only", "early-discard", "clownfish"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
-_CLOUD = ("router", "worker")
 _WAITING = ("streams.0.pace=patient", "uplink.waits=true", "uplink.backlog=1", "uplink.deadline_ms=60000")
 """Whatever waits in the box on its way to a slow uplink is seconds old when its turn comes, and still wanted."""
 _MARGIN_S = 1.5
@@ -137,6 +136,11 @@ def run_experiment(experiment: Experiment, profile: Profile, console: Console) -
     return result
 
 
+def in_cloud(process: str) -> bool:
+    """Whether the process called so runs beyond the network."""
+    return process.partition("-")[0] in ("router", "worker")
+
+
 def options_of(experiment: Experiment, source: str) -> RunOptions:
     """The graph's settings for the method. Raises ConfigError where the pair has no model for it."""
     sets, n_w = [*experiment.sets], experiment.n_w
@@ -229,7 +233,7 @@ def _play(experiment: Experiment, source: str, number: int, network: Network, re
         watch = _Watch(network, number)
 
         def launch(spec: Spec) -> tuple[str, ...]:
-            return network.cloud.enter if spec.service in _CLOUD else network.edge.enter
+            return network.cloud.enter if in_cloud(spec.process) else network.edge.enter
 
         outcome = asyncio.run(play(config, folder, console, launch, watch))
         end_s = time.monotonic()

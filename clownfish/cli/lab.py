@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clownfish import log as logging
-from clownfish.cli.experiment import METHODS, Method, Result, read_experiment, run_experiment
+from clownfish.cli.experiment import METHODS, Method, Result, in_cloud, read_experiment, run_experiment
 from clownfish.cli.tables import plain_table
 from clownfish.errors import ConfigError
 from clownfish.evaluation.metrics import accuracy
@@ -81,7 +81,7 @@ def _row(result: Result) -> tuple[str, ...]:
     lags = [result.lags.get("0", 0), result.lags.get("1", 0)]
     lags.append(sum(result.lags.values()) - sum(lags))
     edge, cloud = (
-        sum(share for name, share in result.cpu.items() if name != "link" and _in_cloud(name) is there)
+        sum(share for name, share in result.cpu.items() if name != "link" and in_cloud(name) is there)
         for there in (False, True)
     )
     rate_mbit = result.up_bytes * 8e-6 / result.seconds if result.seconds else 0.0
@@ -104,10 +104,6 @@ def _row(result: Result) -> tuple[str, ...]:
 
 def _percent(result: Result, name: str) -> str:
     return f"{accuracy(result.confusions[name]):.1%}" if name in result.confusions else "-"
-
-
-def _in_cloud(process: str) -> bool:
-    return process.partition("-")[0] in ("router", "worker")
 
 
 def _method(name: str) -> Method:

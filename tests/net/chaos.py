@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 
-from tests.net.tools import CLI, alive, children, made_by, network_namespaces
+from tests.graph.harness import alive
+from tests.net.tools import CLI, children, made_by, network_namespaces
 
 PROFILES = ("lan", "capped-5", "flaky", "dead")
 BOUND_S = 5.0

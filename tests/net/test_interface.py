@@ -16,7 +16,8 @@ from clownfish.lab.net.capabilities import capabilities
 from clownfish.lab.net.namespace import Namespace
 from clownfish.lab.net.plan import NEEDS, Capabilities, Plan, Step, plan_interface
 from clownfish.lab.net.profile import Profile, read_profile
-from tests.net.tools import CLI, alive, children, run_cli, until
+from tests.graph.harness import alive
+from tests.net.tools import CLI, children, run_cli, until
 
 LACKS = capabilities().lacks((*NEEDS["tbf"], "ifb"))
 pytestmark = pytest.mark.skipif(bool(LACKS), reason=LACKS)

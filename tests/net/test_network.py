@@ -21,7 +21,8 @@ from clownfish.lab.net.plan import NEEDS
 from clownfish.lab.net.profile import known_profiles, read_profile
 from clownfish.lab.net.shape import HEADER_BYTES
 from clownfish.lab.net.stream import datagram_stream, goodput
-from tests.net.tools import alive, made_by, network_namespaces, until
+from tests.graph.harness import alive
+from tests.net.tools import made_by, network_namespaces, until
 
 NO_TBF = capabilities().lacks(NEEDS["tbf"])
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.net.tools import CLI, alive, children, made_by, network_namespaces, run_cli, until
+from tests.graph.harness import alive
+from tests.net.tools import CLI, children, made_by, network_namespaces, run_cli, until
 
 
 def test_edge_and_cloud_over_a_link_are_played_and_summed_up(tmp_path: Path) -> None:

@@ -56,11 +56,3 @@ def children(pid: int) -> set[int]:
             for child in map(int, path.read_text().split()):
                 found |= {child} | children(child)
     return found
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; one that is dead and not yet reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except (FileNotFoundError, ProcessLookupError):
-        return False

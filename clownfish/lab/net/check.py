@@ -34,6 +34,7 @@ OFFERED_SHARE = 0.95
 _Z = 3.29
 """Of intervals that hold 99.9 %: nine profiles are checked, and a right one should pass."""
 _BEFORE_CHANGE_S = 1.7
+_ROUND_TRIPS = 10
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Effort:
 
     echo_s: float = 2.5
     warm_s: float = 0.8
-    """A stream's beginning is TCP's and not the link's."""
+    """Of a stream, that is not measured; with some round trips more."""
     stream_s: float = 2.0
     """After that; once each way."""
 
@@ -175,7 +176,9 @@ def _check_rate(network: Network, way: Way, begin_s: float, lossy: bool, effort:
     ends = (network.edge, network.cloud, network.cloud_address)
     if way == "down":
         ends = (network.cloud, network.edge, network.edge_address)
-    seconds = effort.warm_s + effort.stream_s
+    # TCP finds its speed in round trips: until then the beginning of a stream is TCP's and not the link's.
+    warm_s = effort.warm_s + _ROUND_TRIPS * timeline.at(begin_s).rtt_ms / 1000
+    seconds = warm_s + effort.stream_s
     phases = {timeline.index(begin_s + i * seconds / 100): None for i in range(100)}
     most = max(getattr(timeline.phases[i], way).rate_mbit or OFFERED_MBIT for i in phases)
     start = network.seek(begin_s)
@@ -183,9 +186,7 @@ def _check_rate(network: Network, way: Way, begin_s: float, lossy: bool, effort:
     # Of a ZeroMQ stream as much payload as the rate has room for packets: the link is never idle, and its queue is not
     # flooded at once, which would have TCP repair its losses for seconds.
     arrivals = datagram_stream(*ends, seconds, 1.5 * most) if lossy else zeromq_stream(*ends, seconds, most)
-    return judge_rate(
-        timeline, way, arrivals, (begin + effort.warm_s, begin + seconds), start, "udp" if lossy else "zmq"
-    )
+    return judge_rate(timeline, way, arrivals, (begin + warm_s, begin + seconds), start, "udp" if lossy else "zmq")
 
 
 def judge_rate(
