@@ -46,10 +46,13 @@ class DeviceLimits:
         self._devices: dict[bytes, _Device] = {}
         self.counts: Counter[Over] = Counter()
 
-    def message(self, device: bytes, now: float, size_bytes: int = 0, stream: str | None = None) -> Over | None:
+    def message(
+        self, device: bytes, now: float, size_bytes: int = 0, stream: str | None = None, cost: float = 1
+    ) -> Over | None:
         """A message came: None where the device may send it, else what it is over.
 
-        Bytes may be overdrawn by one message, so that one larger than the burst can pass at all.
+        `cost`: as how many messages it counts, at most a whole burst. Bytes may be overdrawn by one message, so that
+        one larger than the burst can pass at all.
         """
         messages_per_s, bytes_per_s = self._rates
         full = (messages_per_s * self._burst_s, bytes_per_s * self._burst_s)
@@ -58,7 +61,8 @@ class DeviceLimits:
         it.messages = min(full[0], it.messages + passed_s * messages_per_s)
         it.size_bytes = min(full[1], it.size_bytes + passed_s * bytes_per_s)
         over: Over | None = None
-        if it.messages < 1:
+        cost = min(cost, full[0])
+        if it.messages < cost:
             over = "over_rate"
         elif it.size_bytes <= 0 and size_bytes:
             over = "over_bytes"
@@ -67,7 +71,7 @@ class DeviceLimits:
         if over is not None:
             self.counts[over] += 1
             return over
-        it.messages -= 1
+        it.messages -= cost
         it.size_bytes -= size_bytes
         return None
 

@@ -39,6 +39,8 @@ from clownfish.protocol import (
 from clownfish.settings import Router as Settings
 
 _CONTROL_BYTES = 256 * 1024
+_HELLO_COST = 100
+"""A Hello counts as so many messages of a device: it ends a session, begins another, and is written to the log."""
 Frames = list[FrameData]
 
 
@@ -105,7 +107,7 @@ class _Router:
     async def control(self) -> None:
         async for edge, message in self._control:
             now = time.monotonic()
-            if self._over(edge, now) is not None:
+            if self._over(edge, now, cost=_HELLO_COST if isinstance(message, Hello) else 1) is not None:
                 continue  # a Ping that is not answered ends nothing: the next one is
             if isinstance(message, Hello):
                 self._do(self._edges.hello(edge, message, now))
@@ -121,11 +123,13 @@ class _Router:
             else:
                 self._do(self._edges.request(edge, message, now, self._over(edge, now, 0, message.stream)))
 
-    def _over(self, edge: bytes, now: float, size_bytes: int = 0, stream: str | None = None) -> str | None:
+    def _over(
+        self, edge: bytes, now: float, size_bytes: int = 0, stream: str | None = None, cost: float = 1
+    ) -> str | None:
         """Which of its limits this message of a device is over. Without keys there are no devices, and no limits."""
         if self._limits is None:
             return None
-        return self._limits.message(self._control.device(edge), now, size_bytes, stream)
+        return self._limits.message(self._control.device(edge), now, size_bytes, stream, cost)
 
     def _revoked(self, key: Key) -> None:
         """The guard has shut this key out: end what it has here, and cut its connections."""

@@ -20,6 +20,14 @@ def test_messages_beyond_the_rate_are_over_it_and_counted() -> None:
     assert it.message(A, 0.1) is None
 
 
+def test_a_message_that_costs_more_counts_as_many_and_never_more_than_a_burst() -> None:
+    it = limits()
+    assert it.message(A, 0.0, cost=15) is None
+    assert it.message(A, 0.0, cost=15) == "over_rate"
+    assert it.message(B, 0.0, cost=1000) is None
+    assert it.message(B, 0.0) == "over_rate"
+
+
 def test_bytes_beyond_the_rate_are_over_it() -> None:
     it = limits()
     assert it.message(A, 0.0, 5000) is None, "one message may be larger than the burst"

@@ -80,7 +80,14 @@ class Encoded:
     """A message that goes to several outboxes, encoded once."""
 
     def __init__(self, message: Any) -> None:
-        self.parts = wire.encode(message)
+        self.parts: list[Any] = wire.encode(message)
+
+    @classmethod
+    def raw(cls, parts: list[bytes]) -> Encoded:
+        """Bytes that need not be a message: what a hostile peer sends."""
+        it = cls.__new__(cls)
+        it.parts = parts
+        return it
 
 
 def _encode(message: Any) -> list[Any]:
@@ -234,11 +241,11 @@ class Dealer(Socket):
 
     def try_send(self, message: Any) -> bool:
         """False, and counted, where no router is connected or the queue is full."""
-        return self._try_send(wire.encode(message), "full")
+        return self._try_send(_encode(message), "full")
 
     async def put(self, message: Any) -> int:
         """Wait until a router is connected and there is room; returns the bytes sent."""
-        parts = wire.encode(message)
+        parts = _encode(message)
         await self._socket.send_multipart(parts, copy=self._copy)
         self._count(f'sent{{socket="{self.name}"}}')
         return sum(len(part) for part in parts)
