@@ -45,6 +45,8 @@ __all__ = [
 S = TypeVar("S", bound=Socket)
 
 _RECONNECT_MS, _RECONNECT_MAX_MS = 50, 500
+_SMALL_BYTES, _LARGE_WAITING = 1 << 20, 64
+"""Messages of one guarded connection that may wait to be read, where they may be large: they are memory."""
 
 
 def is_exposed(endpoint: str) -> bool:
@@ -119,6 +121,8 @@ class Bus:
         if self._guard is None or not guarded:
             self._bind(socket, endpoint)
             return self._keep(Router(socket, name, self._count, allowed, large))
+        if max_bytes > _SMALL_BYTES:
+            socket.setsockopt(zmq.RCVHWM, _LARGE_WAITING)
         self._guard.apply(socket, role)
         self._guard.report(socket, name)
         self._bind(socket, endpoint)
