@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 
 from clownfish.backlog import Backlog, Drop, Lapsed, Send
-from clownfish.bus import Dealer, credentials, fresh_routing_id
+from clownfish.bus import Dealer, credentials, fresh_routing_id, is_exposed
 from clownfish.codecs import CODECS
 from clownfish.codecs.base import Codec
 from clownfish.errors import ConfigError
@@ -247,6 +247,9 @@ class _Uplink:
 
 async def serve(process: Process) -> None:
     service = _Uplink(process)
+    to = process.config.uplink
+    if to is not None and not to.key and (is_exposed(to.control) or is_exposed(to.data)):
+        process.log.warning("frames leave this host in the clear, to whoever answers; give [uplink] key and router_key")
     process.ready("no cloud yet")
     await process.run_together(
         service.take(), service.sessions(), every(service.next_timer, service.wake, service.timer)

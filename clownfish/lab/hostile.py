@@ -62,7 +62,7 @@ async def _measure(folder: Path, source: str, pair: Pair, messages: int, quiet_s
         say("a router behind keys …")
         await supervisor.start(wait_for_all=True)
         await _until(supervisor, lambda: _answered(supervisor) > 0)
-        await _flood(config, Credentials(bad, router.public), max(1000, messages // 50))  # heaps grow once
+        await _flood(config, Credentials(bad, router.public), max(100, messages // 50))  # heaps grow once
         quiet = await _while(supervisor, asyncio.sleep(quiet_s))
         say(f"{messages} hostile messages …")
         hostile = await _while(supervisor, _flood(config, Credentials(bad, router.public), messages))
