@@ -21,10 +21,12 @@ def bench_command(
     only: Annotated[
         list[str] | None, typer.Option(metavar="PART", help=f"Of {', '.join(PARTS + ON_REQUEST)}; repeatable.")
     ] = None,
+    messages: Annotated[int | None, typer.Option(min=1, help="For hostile: how many. Default: a million.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers here, too.")] = None,
 ) -> None:
     """Costs, each beside its yardstick in the same run. Best on an idle machine."""
     import json
+    from dataclasses import replace
 
     from rich.console import Console
 
@@ -38,6 +40,8 @@ def bench_command(
     if unknown:
         raise ConfigError(f"--only {unknown[0]!r}; known: {', '.join(PARTS + ON_REQUEST)}")
     effort = QUICK if quick else Effort()
+    if messages is not None:
+        effort = replace(effort, hostile_messages=messages)
     options = BenchOptions(effort, source, local, remote, cores, tuple(only or PARTS))
     with Console(stderr=True).status("") as status:
         result = bench(options, status.update)

@@ -29,9 +29,10 @@ from clownfish.settings import Config, to_tree
 from clownfish.supervisor import Supervisor
 
 _ATTACKERS = 12
-"""Connections of the authorized attacker; each is cut every hundred messages."""
+"""Connections of the authorized attacker at a time; each is cut after a hundred messages, and begins anew."""
 _SIZES = (1, 20, 200, 2000)
 _OVERSIZED_EVERY, _OVERSIZED_BYTES = 5000, 300_000
+_PER_CONNECTION = 200
 _READY_S = 60.0
 
 
@@ -62,7 +63,7 @@ async def _measure(folder: Path, source: str, pair: Pair, messages: int, quiet_s
         say("a router behind keys …")
         await supervisor.start(wait_for_all=True)
         await _until(supervisor, lambda: _answered(supervisor) > 0)
-        await _flood(config, Credentials(bad, router.public), max(100, messages // 50))  # heaps grow once
+        await _flood(config, Credentials(bad, router.public), max(100, messages // 10))  # heaps grow once
         quiet = await _while(supervisor, asyncio.sleep(quiet_s))
         say(f"{messages} hostile messages …")
         hostile = await _while(supervisor, _flood(config, Credentials(bad, router.public), messages))
@@ -157,10 +158,14 @@ async def _flood(config: Config, bad: Credentials, messages: int) -> int:
         return bus.dealer(endpoint, "hostile", (), routing_id=fresh_routing_id(), hwm=50, curve=curve)
 
     async def malformed(endpoint: str) -> None:
-        it = dealer(endpoint, bad)
-        while number := left.take():
-            size = _OVERSIZED_BYTES if number % _OVERSIZED_EVERY == 0 else _SIZES[number % len(_SIZES)]
-            await it.put(Encoded.raw([os.urandom(size)]))
+        while left.count:
+            it = dealer(endpoint, bad)  # each under an id of its own: ROUTER would not hear one that it has just cut
+            with contextlib.suppress(asyncio.TimeoutError):
+                for _ in range(_PER_CONNECTION):
+                    await asyncio.wait_for(it.put(Encoded.raw([os.urandom(_size(left.count))])), 2.0)
+                    if not left.take():
+                        break
+            it.close(linger_ms=1000)
 
     async def refused(endpoint: str) -> None:
         while left.count:
@@ -186,8 +191,12 @@ async def _flood(config: Config, bad: Credentials, messages: int) -> int:
     try:
         await asyncio.gather(*works)
     finally:
-        bus.close(0)
+        bus.close(1000)
     return messages - left.count
+
+
+def _size(number: int) -> int:
+    return _OVERSIZED_BYTES if number % _OVERSIZED_EVERY == 0 else _SIZES[number % len(_SIZES)]
 
 
 class _Left:
