@@ -26,12 +26,15 @@ from zmq.utils.monitor import parse_monitor_message
 
 from clownfish.errors import ConfigError
 from clownfish.keys import Key, KeyFolder, Role, read_public, read_secret
+from clownfish.limits import DeviceLimits
 from clownfish.log import get_logger
 
 Count = Callable[[str], None]
 
 _ZAP = "inproc://zeromq.zap.01"
 _RELOAD_S = 0.25
+_CONNECTS_PER_S = 4.0
+"""of one device: what a connection leaves unread as it goes is memory until it is read."""
 _FAILURES = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _OTHER_MECHANISM, _UNREADABLE = 0x11000002, 0x11000001
 _BROKEN_OFF_IN_A_ROW = 3
@@ -78,6 +81,7 @@ class Guard:
         self._on_revoked = on_revoked
         self._said: dict[str, float] = {}
         self._monitored: list[tuple[zmq.asyncio.Socket, zmq.asyncio.Socket, str]] = []
+        self._connects = DeviceLimits(messages_per_s=_CONNECTS_PER_S, bytes_per_s=1, streams=1, burst_s=10)
         self._zap = context.socket(zmq.REP)
         self._zap.setsockopt(zmq.LINGER, 0)
         self._zap.bind(_ZAP)
@@ -118,6 +122,9 @@ class Guard:
             if device is None:
                 self._say_refused(public, domain.decode(errors="replace"), address.decode(errors="replace"))
                 await self._zap.send_multipart([version, request, b"400", b"not authorized", b"", b""])
+            elif self._connects.message(public.encode(), time.monotonic()) is not None:
+                self._count("connections_limited")
+                await self._zap.send_multipart([version, request, b"300", b"too many connections", b"", b""])
             else:
                 await self._zap.send_multipart([version, request, b"200", b"", public.encode(), b""])
 
