@@ -34,7 +34,7 @@ Count = Callable[[str], None]
 _ZAP = "inproc://zeromq.zap.01"
 _RELOAD_S = 0.25
 _CONNECTS_PER_S = 4.0
-"""of one device: what a connection leaves unread as it goes is memory until it is read."""
+"""Of one device; ten seconds' worth at once. What a connection leaves unread as it goes is memory until it is read."""
 _FAILURES = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _OTHER_MECHANISM, _UNREADABLE = 0x11000002, 0x11000001
 _BROKEN_OFF_IN_A_ROW = 3
