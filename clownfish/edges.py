@@ -4,6 +4,9 @@ A session is one routing id, from Hello until it falls silent. It gets credit, i
 windows is submitted when all frames are here, and ends exactly once: with an Answer or a Dropped, which returns its
 credit. A peer that is not known is asked to say Hello; one whose classes no worker has is refused in words.
 
+Sessions belong to devices. One that opens more than its share loses its own oldest, nobody else's; and what a device
+sends over its limits (`over`, from `limits`) is not served: its windows are Dropped for that reason, credit and all.
+
 What to do is returned as values: Tell (a message for an edge), Submit (a job for the pool), Forget (the pool drops what
 it holds for a session). Times are seconds of a monotonic clock, given by the caller.
 """
@@ -69,6 +72,8 @@ class _Session:
     incomplete: dict[WindowKey, float] = field(default_factory=dict)
     """Windows whose missing frames were asked for, and their deadlines. Bounded by the credit."""
     refused: str | None = None
+    over: OrderedDict[StreamKey, str] = field(default_factory=OrderedDict)
+    """Streams that sent a frame over a limit since their last request, and which limit."""
 
 
 class Edges:
@@ -84,13 +89,19 @@ class Edges:
         cache_bytes: int,
         session_s: float = 10.0,
         capacity: int = 4096,
+        device: Callable[[bytes], bytes] = lambda edge: edge,
+        sessions_per_device: int = 4,
     ) -> None:
+        """`device` says whose session an edge is: its key, where there are keys."""
         self._why_refused = why_refused
         self._share = (windows_per_edge, bytes_per_edge)
         self._lease_ms = lease_ms
         self._session_s = session_s
         self._capacity = capacity
         self._sessions: OrderedDict[bytes, _Session] = OrderedDict()  # the longest silent first
+        self._device = device
+        self._sessions_per_device = sessions_per_device
+        self._by_device: dict[bytes, list[bytes]] = {}  # each device's sessions, the oldest first
         self.cache = FrameCache(cache_bytes)
         self.counts: Counter[str] = Counter()
 
@@ -111,10 +122,15 @@ class Edges:
     def hello(self, edge: bytes, hello: Hello, now: float) -> list[EdgeInstruction]:
         """A session begins (anew)."""
         out: list[EdgeInstruction] = self._end(edge)
+        device = self._device(edge)
+        if len(self._by_device.get(device, ())) >= self._sessions_per_device:
+            self.counts["sessions_replaced"] += 1
+            out += self._end(self._by_device[device][0])
         if len(self._sessions) >= self._capacity:
             self.counts["edges_turned_away"] += 1
             return [*out, Tell(edge, Refused(f"this router serves {self._capacity} edges already"))]
         self._sessions[edge] = _Session(hello, CreditLedger(*self._share), now)
+        self._by_device.setdefault(device, []).append(edge)
         return [*out, *self._grant(edge)]
 
     def ping(self, edge: bytes, now: float) -> list[EdgeInstruction]:
@@ -126,25 +142,33 @@ class Edges:
         self._sessions.move_to_end(edge)
         return self._grant(edge)
 
-    def frame(self, edge: bytes, frame: FrameData) -> None:
-        """One encoded frame: cached until its window asks for it."""
+    def frame(self, edge: bytes, frame: FrameData, over: str | None = None) -> None:
+        """One encoded frame: cached until its window asks for it, or dropped where it is over a limit."""
         session = self._sessions.get(edge)
         if session is None:
             self.counts["frames_without_session"] += 1
             return
-        self.cache.put(edge, frame)
         key = StreamKey(frame.stream, frame.epoch)
+        if over is None:
+            self.cache.put(edge, frame)
+        else:
+            session.over[key] = over
+            if len(session.over) > _STREAMS_PER_EDGE:
+                session.over.popitem(last=False)
         session.new_bytes[key] = session.new_bytes.get(key, 0) + len(frame.data)
         if len(session.new_bytes) > _STREAMS_PER_EDGE:
             session.new_bytes.popitem(last=False)
 
-    def request(self, edge: bytes, request: WindowRequest, now: float) -> list[EdgeInstruction]:
-        """A window is asked about: submitted, or its missing frames are asked for."""
+    def request(
+        self, edge: bytes, request: WindowRequest, now: float, over: str | None = None
+    ) -> list[EdgeInstruction]:
+        """A window is asked about: submitted, or its missing frames are asked for, or dropped: it is over a limit."""
         session = self._sessions.get(edge)
         if session is None:
             self.counts["requests_without_session"] += 1
             return []
         stream = StreamKey(request.stream, request.epoch)
+        over = session.over.pop(stream, over)
         receipt = session.ledger.received(request.key, session.new_bytes.pop(stream, 0))
         if receipt == "overdrawn":
             self.counts["overdrawn"] += 1
@@ -153,6 +177,8 @@ class Edges:
             self.counts["requests_repeated"] += 1
             return []
         session.incomplete.pop(request.key, None)
+        if over is not None:
+            return self.finished(edge, Dropped(*request.key, over))
         frames, missing = self.cache.get(edge, stream, request.frames)
         deadline = now + min(request.deadline_ms, _LONGEST_DEADLINE_MS) / 1000
         if missing or not frames:
@@ -170,6 +196,10 @@ class Edges:
             return []
         session.ledger.finished(message.key)
         return [Tell(edge, message), *self._grant(edge)]
+
+    def revoke(self, device: bytes) -> list[EdgeInstruction]:
+        """The device may not come in any more: its sessions are over. Nobody is told."""
+        return [each for edge in list(self._by_device.get(device, ())) for each in self._end(edge)]
 
     def regrant(self) -> list[EdgeInstruction]:
         """Workers came or went: every edge hears at once whether it can be served."""
@@ -211,4 +241,8 @@ class Edges:
         if session is None:
             return []
         self.cache.forget(edge)
+        device = self._device(edge)
+        self._by_device[device].remove(edge)
+        if not self._by_device[device]:
+            del self._by_device[device]
         return [Forget(edge, session.hello.edge)]

@@ -184,6 +184,11 @@ class Filter(Section):
     capacity: Annotated[int, Bounds(ge=1)] = 64
 
 
+def _both_keys(key: str, router_key: str) -> None:
+    if bool(key) != bool(router_key):
+        raise ValueError("key and router_key go together: this device's own key, and the router's public key")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Uplink(Section):
     control: Endpoint = "tcp://127.0.0.1:7100"
@@ -198,6 +203,13 @@ class Uplink(Section):
     then the edge waits for the cloud, as a system without an edge model does (the cloud-only baseline)."""
     deadline_ms: Annotated[int, Bounds(gt=0)] = 8000
     """After capture, when an answer can no longer matter. Default: about the fusion's horizon at 30 FPS."""
+    key: str = ""
+    """File of this device's secret key, NAME.key: then the uplink speaks CURVE, and to no other router than its own."""
+    router_key: str = ""
+    """The router's public key: its 40 characters, or the file router.pub."""
+
+    def __post_init__(self) -> None:
+        _both_keys(self.key, self.router_key)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +244,16 @@ class Router(Section):
     workers: Endpoint = "tcp://127.0.0.1:7102"
     insecure: bool = False
     """Listen on addresses beyond loopback without authentication. Anybody who reaches the port may use the workers."""
+    keys: str = ""
+    """Folder of keys (`clownfish keys`): then every tcp socket speaks CURVE, and only who is authorized comes in."""
+    messages_per_s: Annotated[float, Bounds(gt=0)] = 5000.0
+    """With keys: what one device may send on control and data, each. More is dropped, and counted."""
+    bytes_per_s: Annotated[float, Bounds(gt=0)] = 32e6
+    """With keys: encoded frames of one device."""
+    streams_per_device: Annotated[int, Bounds(ge=1)] = 64
+    """With keys: streams of one device at a time."""
+    sessions_per_device: Annotated[int, Bounds(ge=1)] = 4
+    """With keys: uplinks under one key at a time; one more ends the oldest."""
     windows_per_edge: Annotated[int, Bounds(ge=1)] = 4
     """Credit: windows an edge may have on the way or in work."""
     bytes_per_edge: Annotated[int, Bounds(ge=1)] = 8 * 1024 * 1024
@@ -248,6 +270,10 @@ class Router(Section):
     cache_bytes: Annotated[int, Bounds(ge=0)] = 256 * 1024 * 1024
     """Frames kept for windows that share them, over all streams."""
 
+    def __post_init__(self) -> None:
+        if self.keys and self.control.startswith("tcp://") != self.data.startswith("tcp://"):
+            raise ValueError("with keys, control and data are both tcp:// or both ipc://: a session has one identity")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Worker(Section):
@@ -263,6 +289,13 @@ class Worker(Section):
     """Worker processes that `up` starts."""
     credit: Annotated[int, Bounds(ge=1, le=64)] = 2
     """Jobs a worker may hold: one in work, the others arriving meanwhile."""
+    key: str = ""
+    """File of this worker's secret key, authorized with --role worker."""
+    router_key: str = ""
+    """The router's public key: its 40 characters, or the file router.pub."""
+
+    def __post_init__(self) -> None:
+        _both_keys(self.key, self.router_key)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """router: the cloud's front. Edges send windows as its credit allows; each goes to a worker, and the answer goes home.
 
 Three sockets, all bound here: control and data towards edges, one towards workers. A peer's routing id is an address
-that is good for one session, never an identity.
+that is good for one session, never an identity: with `keys`, a device is the public key that it proved to have, its
+sessions are those of that key, and its limits hold over all of them.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
+from clownfish.bus import Guard, is_exposed
 from clownfish.bus import Router as RouterSocket
-from clownfish.bus import is_exposed
 from clownfish.dispatch import Answered, AskReady, Assign, Drop, Evicted, Instruction, WorkerPool
 from clownfish.edges import EdgeInstruction, Edges, Submit, Tell
 from clownfish.errors import ConfigError
+from clownfish.keys import Key, KeyFolder, Role
+from clownfish.limits import DeviceLimits
 from clownfish.process import Process, every, run
 from clownfish.protocol import (
     Again,
@@ -35,21 +39,36 @@ from clownfish.protocol import (
 from clownfish.settings import Router as Settings
 
 _CONTROL_BYTES = 256 * 1024
+_HELLO_COST = 100
+"""A Hello counts as so many messages of a device: it ends a session, begins another, and is written to the log."""
 Frames = list[FrameData]
 
 
 class _Router:
     def __init__(self, process: Process, settings: Settings) -> None:
         self._process = process
+        self._limits: DeviceLimits | None = None
+        self._guard: Guard | None = None
+        if settings.keys:
+            self._guard = process.bus.guard(KeyFolder(Path(settings.keys)), self._revoked)
+            self._limits = DeviceLimits(
+                messages_per_s=settings.messages_per_s,
+                bytes_per_s=settings.bytes_per_s,
+                streams=settings.streams_per_device,
+            )
 
-        def bind(endpoint: str, name: str, kinds: tuple[type, ...], max_bytes: int, large: bool) -> RouterSocket:
+        def bind(
+            endpoint: str, name: str, kinds: tuple[type, ...], max_bytes: int, large: bool, role: Role = "edge"
+        ) -> RouterSocket:
             return process.bus.router(
-                endpoint, name, kinds, max_bytes=max_bytes, insecure=settings.insecure, large=large
+                endpoint, name, kinds, max_bytes=max_bytes, insecure=settings.insecure, large=large, role=role
             )
 
         self._control = bind(settings.control, "control", (Hello, Ping), _CONTROL_BYTES, False)
         self._data = bind(settings.data, "data", (FrameData, WindowRequest), settings.max_frame_bytes, True)
-        self._workers = bind(settings.workers, "workers", (Ready, Progress, Done, Goodbye), _CONTROL_BYTES, True)
+        self._workers = bind(
+            settings.workers, "workers", (Ready, Progress, Done, Goodbye), _CONTROL_BYTES, True, "worker"
+        )
         self._pool: WorkerPool[Frames] = WorkerPool(
             settings.queue, settings.job_lease_ms / 1000, settings.liveness_ms / 1000
         )
@@ -59,6 +78,8 @@ class _Router:
             bytes_per_edge=settings.bytes_per_edge,
             lease_ms=settings.lease_ms,
             cache_bytes=settings.cache_bytes,
+            device=self._control.device,
+            sessions_per_device=settings.sessions_per_device,
         )
         self._refusals: set[str] = set()
         self.wake = asyncio.Event()
@@ -70,15 +91,24 @@ class _Router:
         counters.mirror({"stale_results": pool.stale, "frames_evicted": edges.cache.evicted, **edges.counts})
         counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in pool.drops.items()})
         counters.mirror({f'evicted{{reason="{reason}"}}': count for reason, count in pool.evictions.items()})
+        if self._limits is not None:
+            counters.mirror({f'limited{{reason="{reason}"}}': count for reason, count in self._limits.counts.items()})
         counters.set("workers", pool.workers)
         counters.set("edges", len(edges))
         counters.set("waiting", pool.waiting)
         counters.set("held", pool.held)
         counters.set("cache_bytes", edges.cache.size_bytes)
 
+    async def run(self) -> None:
+        """Until cancelled. A guard that fails ends the process: nobody comes in unguarded."""
+        works = [self.control(), self.data(), self.workers(), every(self.next_timer, self.wake, self.timer)]
+        await self._process.run_together(*works, *([self._guard.run()] if self._guard is not None else []))
+
     async def control(self) -> None:
         async for edge, message in self._control:
             now = time.monotonic()
+            if self._over(edge, now, cost=_HELLO_COST if isinstance(message, Hello) else 1) is not None:
+                continue  # a Ping that is not answered ends nothing: the next one is
             if isinstance(message, Hello):
                 self._do(self._edges.hello(edge, message, now))
                 self._process.log.info("edge connected", edge=message.edge, classes=len(message.classes))
@@ -87,10 +117,29 @@ class _Router:
 
     async def data(self) -> None:
         async for edge, message in self._data:
+            now = time.monotonic()
             if isinstance(message, FrameData):
-                self._edges.frame(edge, message)
+                self._edges.frame(edge, message, self._over(edge, now, len(message.data), message.stream))
             else:
-                self._do(self._edges.request(edge, message, time.monotonic()))
+                self._do(self._edges.request(edge, message, now, self._over(edge, now, 0, message.stream)))
+
+    def _over(
+        self, edge: bytes, now: float, size_bytes: int = 0, stream: str | None = None, cost: float = 1
+    ) -> str | None:
+        """Which of its limits this message of a device is over. Without keys there are no devices, and no limits."""
+        if self._limits is None:
+            return None
+        return self._limits.message(self._control.device(edge), now, size_bytes, stream, cost)
+
+    def _revoked(self, key: Key) -> None:
+        """The guard has shut this key out: end what it has here, and cut its connections."""
+        device, now = key.public.encode(), time.monotonic()
+        if self._limits is not None:
+            self._limits.forget(device)
+        self._do(self._edges.revoke(device))
+        for socket in (self._control, self._data, self._workers):
+            for peer in socket.cut(device):
+                self._do(self._pool.gone(peer, now))
 
     async def workers(self) -> None:
         async for worker, message in self._workers:
@@ -182,12 +231,14 @@ async def serve(process: Process) -> None:
     if settings is None:
         raise ConfigError("[router] is missing: it says where edges and workers find this router")
     service = _Router(process, settings)
-    if settings.insecure and any(map(is_exposed, (settings.control, settings.data, settings.workers))):
+    if (
+        settings.insecure
+        and not settings.keys
+        and any(map(is_exposed, (settings.control, settings.data, settings.workers)))
+    ):
         process.log.warning("listening beyond this host without authentication, as told")
     process.ready(f"{settings.control}, {settings.data}, workers on {settings.workers}")
-    await process.run_together(
-        service.control(), service.data(), service.workers(), every(service.next_timer, service.wake, service.timer)
-    )
+    await service.run()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 
 from clownfish.backlog import Backlog, Drop, Lapsed, Send
-from clownfish.bus import Dealer, fresh_routing_id
+from clownfish.bus import Dealer, credentials, fresh_routing_id, is_exposed
 from clownfish.codecs import CODECS
 from clownfish.codecs.base import Codec
 from clownfish.errors import ConfigError
@@ -47,6 +47,7 @@ class _Uplink:
         self._process = process
         self._settings = config.uplink
         self._stride = config.window.stride
+        self._curve = credentials(config.uplink.key, config.uplink.router_key)
         self._classes = read_classes(config.local.model)
         self._codec: Codec = config.uplink.codec.build(CODECS)
         self._backlog: Backlog[Window] = Backlog(config.uplink.backlog, config.uplink.deadline_ms / 1000)
@@ -134,26 +135,40 @@ class _Uplink:
     async def _session(self) -> bool:
         """One pair of sockets under one fresh routing id. Returns whether the router ever granted credit."""
         bus, routing_id = self._process.bus, fresh_routing_id()
-        control = bus.dealer(self._settings.control, "control", _FROM_ROUTER, routing_id=routing_id)
-        data = bus.dealer(self._settings.data, "data", (), routing_id=routing_id, hwm=8, large=True)
+        to, curve = self._settings, self._curve
+        control = bus.dealer(to.control, "control", _FROM_ROUTER, routing_id=routing_id, curve=curve)
+        data = bus.dealer(to.data, "data", (), routing_id=routing_id, hwm=8, large=True, curve=curve)
         self._note_drops(self._backlog.open(time.monotonic()))
         self._known.clear()
         self._resends.clear()
         self._granted = False
         try:
-            await control.put(Hello(self._settings.edge, self._classes))  # waits here while there is no cloud
-            self._heard = time.monotonic()
-            self._process.counters.add("sessions")
-            await self._process.run_together(self._hear(control), self._beat(control), self._send(data))
+            await self._process.run_together(
+                self._hold(control, data), self._end_in_trouble(control), self._end_in_trouble(data)
+            )
         except _SessionOver as over:
-            self._process.log.info("session over", reason=str(over))
-            self._process.say("ready", str(over))
+            if self._process.text != str(over):
+                self._process.log.info("session over", reason=str(over))
+                self._process.say("ready", str(over))
         finally:
             control.close()
             data.close()
             self._note_drops(self._backlog.close(time.monotonic()))
             self._changed()
         return self._granted
+
+    async def _hold(self, control: Dealer, data: Dealer) -> None:
+        await control.put(Hello(self._settings.edge, self._classes))  # waits here while there is no cloud
+        self._heard = time.monotonic()
+        self._process.counters.add("sessions")
+        await self._process.run_together(self._hear(control), self._beat(control), self._send(data))
+
+    async def _end_in_trouble(self, socket: Dealer) -> None:
+        why = await socket.trouble()
+        self._process.counters.add("handshakes_failed")
+        if self._process.text != why:
+            self._process.log.error("no way to the cloud", reason=why)
+        raise _SessionOver(why)
 
     async def _beat(self, control: Dealer) -> None:
         sequence = 0
@@ -244,6 +259,9 @@ class _Uplink:
 
 async def serve(process: Process) -> None:
     service = _Uplink(process)
+    to = process.config.uplink
+    if to is not None and not to.key and (is_exposed(to.control) or is_exposed(to.data)):
+        process.log.warning("frames leave this host in the clear, to whoever answers; give [uplink] key and router_key")
     process.ready("no cloud yet")
     await process.run_together(
         service.take(), service.sessions(), every(service.next_timer, service.wake, service.timer)

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from clownfish.bus import Dealer, fresh_routing_id
+from clownfish.bus import Dealer, credentials, fresh_routing_id
 from clownfish.codecs import CODECS
 from clownfish.errors import ClownfishError, ConfigError
 from clownfish.messages import Pixels, Vector
@@ -24,6 +24,7 @@ from clownfish.protocol import Again, Done, Goodbye, Job, Progress, Pulse, Ready
 from clownfish.sources.windows import calibration_windows
 
 _PROGRESS_S = 0.5
+_RETRY_S, _TROUBLE_S = 0.1, 2.0
 _SILENCE_S = 3.0
 """Without a Pulse for this long the socket is replaced: the router may have given up its address."""
 
@@ -38,6 +39,7 @@ class _Worker:
         assert settings is not None  # serve has checked it
         self._process = process
         self._settings = settings
+        self._curve = credentials(settings.key, settings.router_key)
         self._name = name
         self._model = model
         self._jobs: asyncio.Queue[tuple[Job, float]] = asyncio.Queue()
@@ -49,11 +51,15 @@ class _Worker:
         """One socket after the other, for ever."""
         while True:
             dealer = self._process.bus.dealer(
-                self._settings.router, "router", (Job, Pulse, Refused, Again), routing_id=fresh_routing_id(), large=True
+                self._settings.router,
+                "router",
+                (Job, Pulse, Refused, Again),
+                routing_id=fresh_routing_id(),
+                large=True,
+                curve=self._curve,
             )
             try:
-                await self._introduce(dealer)
-                await self._process.run_together(self._hear(dealer), self._beat(dealer), self._work(dealer))
+                await self._process.run_together(self._hold(dealer), self._end_in_trouble(dealer))
             except _SocketOver as over:
                 self._process.log.info("connecting anew", reason=str(over))
             except asyncio.CancelledError:
@@ -61,7 +67,20 @@ class _Worker:
                 raise
             finally:
                 dealer.close(linger_ms=200)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(_RETRY_S)
+
+    async def _hold(self, dealer: Dealer) -> None:
+        await self._introduce(dealer)
+        await self._process.run_together(self._hear(dealer), self._beat(dealer), self._work(dealer))
+
+    async def _end_in_trouble(self, dealer: Dealer) -> None:
+        why = await dealer.trouble()
+        self._process.counters.add("handshakes_failed")
+        if self._process.text != why:
+            self._process.log.error("no way to the router", reason=why)
+            self._process.say("ready", why)
+        await asyncio.sleep(_TROUBLE_S)
+        raise _SocketOver(why)
 
     async def _introduce(self, dealer: Dealer) -> None:
         while not self._jobs.empty():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from clownfish.lab.figures import Figure, Line, Use, batches, figures_table, lat
 from clownfish.lab.free import FreeModel
 from clownfish.lab.fusion_cost import CLASSES, LAGS, filled, fusion_lines, vectors
 from clownfish.lab.graph import Sample
+from clownfish.lab.hostile import hostile_lines
 from clownfish.lab.overhead import EDGE, answer_all
 from clownfish.lab.replay_cost import NETWORKS, drawn_dump, replay_lines
 from clownfish.lab.streams import FREE, decoding_share, largest, try_streams
@@ -251,6 +253,15 @@ def test_the_bench_keeps_to_the_parts_and_cores_that_were_asked_for() -> None:
     json.dumps(result.numbers())
     with on_cores(0) as cores:
         assert cores >= 1
+
+
+@pytest.mark.graph
+def test_a_router_behind_keys_stands_a_flood_of_hostile_messages(clip: str, tmp_path: Path) -> None:
+    answers, memory = hostile_lines(tmp_path, clip, Pair(FREE, FREE), 1500, 1.0, lambda text: None)
+    assert answers.measured.value > 0
+    assert memory.note == "1 edges let in"
+    assert "1500 sent" in answers.note
+    assert not re.search(r" 0 (read and dropped|connections cut|handshakes failed|keys refused)", answers.note)
 
 
 @pytest.mark.graph

@@ -240,3 +240,35 @@ def test_a_stream_of_frames_without_requests_stays_bounded(size_bytes: int) -> N
     assert it.cache.size_bytes <= 100_000
     assert len(it._sessions[E].new_bytes) <= 256
     assert len(it.cache._streams) <= 200
+
+
+def test_a_device_has_so_many_sessions_and_a_new_one_ends_its_oldest_and_nobody_elses() -> None:
+    it = Edges(
+        lambda classes: None,
+        windows_per_edge=1,
+        bytes_per_edge=1000,
+        lease_ms=1,
+        cache_bytes=1000,
+        device=lambda edge: edge[:1],
+        sessions_per_device=2,
+    )
+    for edge in (b"b1", b"a1", b"a2"):
+        it.hello(edge, Hello(edge.decode(), CLASSES), 0.0)
+    assert it.hello(b"a3", Hello("a3", CLASSES), 0.0)[0] == Forget(b"a1", "a1")
+    assert (len(it), it.counts["sessions_replaced"]) == (3, 1)
+    assert it.revoke(b"a") == [Forget(b"a2", "a2"), Forget(b"a3", "a3")]
+    assert it.revoke(b"a") == []
+    assert len(it) == 1
+
+
+def test_a_window_over_a_limit_is_dropped_for_that_reason_and_gives_its_credit_back() -> None:
+    it = opened()
+    it.frame(E, frame(0), over="over_bytes")
+    assert it.cache.size_bytes == 0
+    assert it.request(E, request(0, (0,)), 0.0) == [
+        Tell(E, Dropped("cam", 1, 0, "over_bytes")),
+        Tell(E, Credit(3, 1010, 3000)),
+    ]
+    assert it.request(E, request(1, (1,)), 0.0, over="over_rate")[0] == Tell(E, Dropped("cam", 1, 1, "over_rate"))
+    it.frame(E, frame(2))
+    assert isinstance(it.request(E, request(2, (2,)), 0.0)[0], Submit)

@@ -22,12 +22,12 @@ LAYERS: dict[int | str, set[str]] = {
     0: {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
-        "backlog", "credit", "classes", "dispatch", "framecache", "edges",
+        "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits",
     },
     # bytes and pixels
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
-        "puppets", "shapes", "chunks", "records", "recording",
+        "puppets", "shapes", "chunks", "records", "recording", "keys",
     },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor", "notes"},

@@ -17,6 +17,7 @@ from rich.live import Live
 from clownfish import __version__
 from clownfish import log as logging
 from clownfish.cli.lab import lab_run_command
+from clownfish.cli.keys import keys_app
 from clownfish.cli.model import model_app
 from clownfish.cli.onerun import run_source
 from clownfish.cli.options import RunOptions
@@ -41,6 +42,7 @@ config_app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
+app.add_typer(keys_app, name="keys")
 app.add_typer(model_app, name="model")
 lab_app.command("run")(lab_run_command)
 app.add_typer(lab_app, name="lab")

@@ -13,6 +13,7 @@ from typing import Any
 
 from clownfish.lab.figures import Line, Use, numbers
 from clownfish.lab.fusion_cost import fusion_lines
+from clownfish.lab.hostile import hostile_lines
 from clownfish.lab.overhead import overhead_lines
 from clownfish.lab.replay_cost import replay_lines
 from clownfish.lab.rpc import require_grpc
@@ -30,11 +31,14 @@ class Effort:
     settle_s: float = 3.0
     graph_s: float = 20.0
     streams_s: float = 10.0
+    hostile_messages: int = 1_000_000
     resolution: float = 0.0
     """Gap between the number of streams that is held and the one that is not, as a share of the first."""
 
 
-QUICK = Effort(fusion_repeats=5, fusion_calls=50, settle_s=2.0, graph_s=6.0, streams_s=3.0, resolution=0.5)
+QUICK = Effort(
+    fusion_repeats=5, fusion_calls=50, settle_s=2.0, graph_s=6.0, streams_s=3.0, hostile_messages=20_000, resolution=0.5
+)
 """A minute or two; its percentiles rest on few windows."""
 
 
@@ -93,6 +97,8 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> BenchResult:
                     folder, clip, cores, effort.settle_s, effort.streams_s, effort.resolution, say
                 )
                 lines, uses = lines + more, uses + used
+            if "hostile" in options.parts:
+                lines += hostile_lines(folder, source, pair, effort.hostile_messages, effort.graph_s, say)
         settings = {**asdict(options), "cores": cores, "source": source, "local": pair.local, "remote": pair.remote}
         return BenchResult(lines, uses, settings)
     finally:

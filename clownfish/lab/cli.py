@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 PARTS = ("fusion", "replay", "graph", "streams")
+ON_REQUEST = ("hostile",)
+"""Measured only where asked for: an attack takes minutes."""
 
 
 def bench_command(
@@ -16,11 +18,15 @@ def bench_command(
     local: Annotated[str, typer.Option(help="Local model. Default: the zoo's, else random weights.")] = "",
     remote: Annotated[str, typer.Option(help="Remote model, likewise.")] = "",
     cores: Annotated[int, typer.Option(min=0, help="Cores to measure on; 0: all.")] = 2,
-    only: Annotated[list[str] | None, typer.Option(metavar="PART", help=f"Of {', '.join(PARTS)}; repeatable.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="PART", help=f"Of {', '.join(PARTS + ON_REQUEST)}; repeatable.")
+    ] = None,
+    messages: Annotated[int | None, typer.Option(min=1, help="For hostile: how many. Default: a million.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers here, too.")] = None,
 ) -> None:
     """Costs, each beside its yardstick in the same run. Best on an idle machine."""
     import json
+    from dataclasses import replace
 
     from rich.console import Console
 
@@ -30,10 +36,12 @@ def bench_command(
     from clownfish.lab.figures import figures_table, use_table
 
     log.configure("bench", "console", "warning")
-    unknown = sorted(set(only or ()) - set(PARTS))
+    unknown = sorted(set(only or ()) - {*PARTS, *ON_REQUEST})
     if unknown:
-        raise ConfigError(f"--only {unknown[0]!r}; known: {', '.join(PARTS)}")
+        raise ConfigError(f"--only {unknown[0]!r}; known: {', '.join(PARTS + ON_REQUEST)}")
     effort = QUICK if quick else Effort()
+    if messages is not None:
+        effort = replace(effort, hostile_messages=messages)
     options = BenchOptions(effort, source, local, remote, cores, tuple(only or PARTS))
     with Console(stderr=True).status("") as status:
         result = bench(options, status.update)
