@@ -36,7 +36,8 @@ _BLOCK = 64
 _SPARE_BYTES = 4096
 """A picture may be that much larger than its raw pixels; one of noise is hardly larger at all."""
 _SUM_BYTES = 4
-_SEVEREST = {"err_detect": "explode"}
+_STRICT = {"err_detect": "explode"}
+"""Damage is an error, not concealed."""
 
 
 class VideoEncoder:
@@ -122,7 +123,7 @@ class Video:
         context = cast(av.VideoCodecContext, av.CodecContext.create(self.name, "r"))
         context.thread_count = 1
         # FFmpeg looks at this before it allocates, so no parameter set can ask for more than was declared
-        context.options = {**_SEVEREST, "max_pixels": str(_blocks(width) * _blocks(height))}
+        context.options = {**_STRICT, "max_pixels": str(_blocks(width) * _blocks(height))}
         frames: dict[int, Pixels] = {}
         place = 0
         try:
