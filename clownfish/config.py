@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,6 +25,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+T = TypeVar("T")
 
 ENVIRONMENT_PREFIX = "CLOWNFISH__"
 
@@ -87,27 +89,33 @@ def load_config(path: str | Path, sets: Iterable[str] = (), environment: Mapping
 
 def validate(tree: Mapping[str, Any], where: str) -> Config:
     """The configuration in `tree`; `where` is what errors call it."""
+    return validate_as(Config, tree, where)
+
+
+def validate_as(kind: type[T], tree: Mapping[str, Any], where: str) -> T:
+    """The settings of the dataclass `kind` in `tree`. Raises ConfigError with every fault, each on its own line."""
     try:
-        return _adapter().validate_python(tree)
+        checked: T = _adapter(cast(Any, kind)).validate_python(tree)
     except ValidationError as error:
-        raise ConfigError("\n".join(_fault(where, fault) for fault in error.errors())) from None
+        raise ConfigError("\n".join(_fault(kind, where, fault) for fault in error.errors())) from None
+    return checked
 
 
 def schema() -> dict[str, Any]:
     """JSON schema of the whole file."""
-    return _adapter().json_schema()
+    return _adapter(Config).json_schema()
 
 
 @cache
-def _adapter() -> TypeAdapter[Config]:
-    return TypeAdapter(Config)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
-def _fault(where: str, fault: Any) -> str:
+def _fault(kind: type[Any], where: str, fault: Any) -> str:
     key = ".".join(str(part) for part in fault["loc"]) or "file"
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "unexpected_keyword_argument":
-        section: Any = Config
+        section: Any = kind
         for part in fault["loc"][:-1]:
             section = _inner(section, part)
         known = sorted(each.name for each in fields(section)) if section is not None else []

@@ -62,9 +62,10 @@ def read_pair(name: str) -> dict[str, Any]:
         if not isinstance(table, dict) or not isinstance(table.get(key), str):
             raise ConfigError(f"{path}: {section}.{key} is missing; a pair names [local] model and [worker] model")
         table[key] = _beside(path, table[key])
-    similarity = tree["local"].get("similarity")
-    if isinstance(similarity, dict) and isinstance(similarity.get("weights"), str):
-        similarity["weights"] = _beside(path, similarity["weights"])
+    for section, key in (("local", "similarity"), ("fusion", "method")):
+        plugin = tree.get(section, {}).get(key)
+        if isinstance(plugin, dict) and isinstance(plugin.get("weights"), str):
+            plugin["weights"] = _beside(path, plugin["weights"])
     return tree
 
 

@@ -135,8 +135,8 @@ class Stream(Section):
     """A path, or `images:FOLDER`, `camera:0`, `rtsp://…`, `gst:PIPELINE`, `puppets:test/3`."""
     fps: Annotated[float, Bounds(gt=0, le=1000)] | None = None
     """Overrides what the source says of itself."""
-    pace: Literal["realtime", "fast"] = "realtime"
-    """`fast`: as fast as the graph takes it, nothing skipped (files only)."""
+    pace: Literal["realtime", "fast", "patient"] = "realtime"
+    """`fast`: as fast as the graph takes it, nothing skipped (files only); `patient`: so, but never above real time."""
     loop: bool = False
     seconds: Annotated[float, Bounds(gt=0)] | None = None
     """Stop after this much video."""
@@ -193,6 +193,9 @@ class Uplink(Section):
     codec: Annotated[Plugin, OneOf(CODECS)] = Plugin(kind="jpeg")
     backlog: Annotated[int, Bounds(ge=1, le=10_000)] = 16
     """Selected windows that may wait for credit; the newest wins."""
+    waits: bool = False
+    """A stream that is not live waits until there is room in the backlog, in place of losing a window to the newest:
+    then the edge waits for the cloud, as a system without an edge model does (the cloud-only baseline)."""
     deadline_ms: Annotated[int, Bounds(gt=0)] = 8000
     """After capture, when an answer can no longer matter. Default: about the fusion's horizon at 30 FPS."""
 

@@ -16,7 +16,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,14 +86,20 @@ class Child:
 
 
 class Supervisor:
-    """Runs one graph. `log_dir`: where each process's log goes; None: to this process's standard error."""
+    """Runs one graph. `log_dir`: where each process's log goes; None: to this process's standard error.
 
-    def __init__(self, config: Config, log_dir: Path | None = None) -> None:
+    `launch` says what to put before a process's command, so that it runs elsewhere: in a network namespace, say.
+    """
+
+    def __init__(
+        self, config: Config, log_dir: Path | None = None, launch: Callable[[Spec], Sequence[str]] = lambda spec: ()
+    ) -> None:
         self.config = config
         self.children = {spec.process: Child(spec) for spec in plan(config)}
         self.on_status: Callable[[], None] = lambda: None
         """Called after each status."""
         self._log_dir = log_dir
+        self._launch = launch
         self._log = get_logger()
         self._run_dir = private_folder(config.run_dir())
         self._lock = self._take_folder()
@@ -196,7 +202,8 @@ class Supervisor:
             backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
 
     async def _spawn(self, child: Child) -> asyncio.subprocess.Process:
-        command = [sys.executable, "-m", f"services.{child.spec.service}", "--config", str(self._config_file)]
+        service = f"services.{child.spec.service}"
+        command = [*self._launch(child.spec), sys.executable, "-m", service, "--config", str(self._config_file)]
         if child.spec.name:
             command += ["--name", child.spec.name]
         environment = {

@@ -64,6 +64,8 @@ class _Uplink:
         self._heard = 0.0
         self._granted = False
         self._work = asyncio.Event()
+        self._left = asyncio.Event()
+        """Set when a window leaves the backlog."""
         self.wake = asyncio.Event()
         process.before_status(self._count)
 
@@ -92,9 +94,17 @@ class _Uplink:
                 self._ends[StreamKey(message.stream, message.epoch)] = message
                 await self._forward_ends()
             else:
+                if self._settings.waits and not message.live:
+                    await self._room()
                 self._note(message.key, "offered")
                 self._note_drops(self._backlog.offer(message.key, message, message.capture_ns / 1e9, time.monotonic()))
             self._changed()
+
+    async def _room(self) -> None:
+        """Until one window more may wait without another being superseded."""
+        while self._backlog.waiting >= self._settings.backlog:
+            self._left.clear()
+            await self._left.wait()
 
     def _changed(self) -> None:
         self._work.set()
@@ -105,6 +115,7 @@ class _Uplink:
 
     async def timer(self) -> None:
         over = self._backlog.timer(time.monotonic())
+        self._left.set()
         self._note_drops(over)
         if any(isinstance(each, Lapsed) for each in over):
             self._heard = 0.0  # `beat` ends the session
@@ -207,6 +218,7 @@ class _Uplink:
                     await self._work.wait()
                     continue
                 item, wanted = offered, ()
+                self._left.set()
             await self._send_window(data, item, wanted)
             self.wake.set()
 

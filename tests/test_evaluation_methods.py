@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +20,10 @@ from clownfish.evaluation.beyond.methods import (
     compute,
     draw,
     gain,
-    write_csv,
 )
 from clownfish.evaluation.compare import Settings, compare
+from clownfish.evaluation.paper.rows import read_rows, write_rows
+from clownfish.evaluation.paper.style import save
 from clownfish.settings import FusionSection, Plugin
 from tests.fusers import write_fuser
 from tests.test_training_fuser import CLASSES, stream, video
@@ -90,14 +89,12 @@ def test_a_gain_is_of_the_difference_on_the_same_frames() -> None:
 
 
 def test_rows_become_a_table_and_a_picture(rows: list[Row], tmp_path: Path) -> None:
-    write_csv(tmp_path / "new" / "methods.csv", rows)
-    with (tmp_path / "new" / "methods.csv").open(encoding="utf-8") as file:
-        read = list(csv.DictReader(file))
-    assert list(read[0]) == [field.name for field in dataclasses.fields(Row)]
-    assert [float(line["live"]) for line in read] == pytest.approx([row.live for row in rows], rel=1e-5)
-    assert read[0]["live_gain"] == ""
-    draw(rows).savefig(tmp_path / "methods.png")
-    assert (tmp_path / "methods.png").stat().st_size > 10_000
+    write_rows(tmp_path / "new" / "methods.csv", Row, rows)
+    read = read_rows(tmp_path / "new" / "methods.csv", Row)
+    assert [row.live for row in read] == pytest.approx([row.live for row in rows], rel=1e-5)
+    assert read[0].live_gain is None
+    save(draw(rows), tmp_path / "methods.png")
+    assert (tmp_path / "methods.png").stat().st_size > 5_000
 
 
 def test_nothing_to_compare_on_is_said(tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "grpc": ("clownfish.lab",),
     "openvino": ("clownfish.models.engines",),
     "onnxruntime": ("clownfish.models.engines",),
+    "onnx": ("clownfish.training.onnx_resnet",),
+    "google": ("clownfish.training.onnx_resnet",),
 }
 """Third-party library → the modules, or packages, that may import it."""
 

@@ -126,7 +126,7 @@ def test_shortcut_a_adds_no_weights_and_fills_new_channels_with_zeros() -> None:
 
     assert not any("downsample" in name for name in build(described("resnet3d")).state_dict())
     x = torch.randn(1, 2, 4, 6, 6)
-    y = ShortcutA(5, 2)(x)
+    y = ShortcutA(5, (2, 2, 2))(x)
     torch.testing.assert_close(y[:, :2], x[:, :, ::2, ::2, ::2])
     assert y.shape == (1, 5, 2, 3, 3)
     assert float(y[:, 2:].abs().sum()) == 0

@@ -17,8 +17,9 @@ from clownfish.evaluation.cli import eval_app
 from clownfish.evaluation.paper import EXHIBITS, contexts, fig2, fig7, methods, reasons, style
 from clownfish.evaluation.paper.base import Table, Unavailable
 from clownfish.evaluation.paper.context import Context
+from clownfish.evaluation.paper.judge import CLAIMS
 from clownfish.evaluation.paper.page import Missing, Part, Picture, page
-from clownfish.evaluation.paper.report import make, paper
+from clownfish.evaluation.paper.report import ClaimRow, make, paper
 from clownfish.evaluation.paper.rows import read_rows, write_rows
 from clownfish.evaluation.paper.sections import SECTIONS, Section
 from clownfish.evaluation.paper.sweep import Setting
@@ -318,3 +319,16 @@ def test_what_cannot_be_used_is_named(
 def test_settings_of_figure_7_are_the_papers(context: Context) -> None:
     assert len(fig7.settings(methods.FEWER)) == 160
     assert Setting.of(methods.SIMINET, 6, 1) in fig7.settings()
+
+
+NOTES = Path(__file__).parent.parent / "docs" / "evaluation"
+
+
+@pytest.mark.parametrize("path", sorted(NOTES.glob("*/*.csv")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_the_figures_in_the_notes_are_of_todays_columns_and_have_their_pictures(path: Path) -> None:
+    """Where this fails, make them anew: docs/evaluation/README.md says how."""
+    if path.stem == "claims":
+        assert len(read_rows(path, ClaimRow)) == len(CLAIMS)
+        return
+    assert read_rows(path, EXHIBITS.get(path.stem).row)
+    assert path.with_suffix(".png").stat().st_size <= LARGEST_PNG

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from clownfish.errors import ConfigError, DatasetError
 from clownfish.evaluation.metrics import accuracy, bootstrap_interval
+from clownfish.evaluation.network import FixedLag
 from clownfish.evaluation.paper import fig7, judge, methods
 from clownfish.evaluation.paper.claims import At, above, at_all, at_one, on_average, points, undecided
 from clownfish.evaluation.paper.context import Context
@@ -116,7 +117,10 @@ def test_a_setting_may_have_another_fusion_method_and_other_options(context: Con
     plain = Setting.of(methods.COSINE, 3, 1)
     same = dataclasses.replace(plain, fuse="exponential", fusion=(("theta", context.models.fusion.theta),))
     remote_alone = dataclasses.replace(Setting.of(methods.COSINE, 1, 0), fusion=(("remote_weight", 1.0),))
-    found = sweep(bench, [plain, same, remote_alone])
+    late = dataclasses.replace(plain, lag=None, network=FixedLag(1))
+    found = sweep(bench, [plain, same, remote_alone, late])
+    for one, other in zip(found[plain], found[late], strict=True):
+        np.testing.assert_array_equal(one.live, other.live)
     for one, other in zip(found[plain], found[same], strict=True):
         np.testing.assert_array_equal(one.live, other.live)
     for stream, outcome in zip(context.streams, found[remote_alone], strict=True):

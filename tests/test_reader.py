@@ -164,9 +164,10 @@ def test_frames_of_the_wanted_size_are_not_touched() -> None:
     assert resized(pixels, 8, 6).shape == (6, 8, 3)
 
 
-def test_a_paced_file_gives_frame_n_at_start_plus_n_over_fps() -> None:
+@pytest.mark.parametrize("pace", ["realtime", "patient"])
+def test_a_paced_file_gives_frame_n_at_start_plus_n_over_fps(pace: Pace) -> None:
     clock = VirtualClock()
-    done = Recorded(lambda: Scripted(5), pace="realtime", clock=clock).finish()
+    done = Recorded(lambda: Scripted(5), pace=pace, clock=clock).finish()
     assert done.seconds() == [0.0, 0.1, 0.2, 0.3, 0.4]
 
 

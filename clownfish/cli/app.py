@@ -16,6 +16,7 @@ from rich.live import Live
 
 from clownfish import __version__
 from clownfish import log as logging
+from clownfish.cli.lab import lab_run_command
 from clownfish.cli.model import model_app
 from clownfish.cli.onerun import run_source
 from clownfish.cli.options import RunOptions
@@ -25,6 +26,7 @@ from clownfish.errors import ClownfishError
 from clownfish.evaluation.cli import eval_app
 from clownfish.evaluation.cli.tune import tune_command
 from clownfish.lab.cli import bench_command
+from clownfish.lab.net.cli import lab_app
 from clownfish.settings import Config, to_tree
 from clownfish.supervisor import Supervisor
 from clownfish.training.cli import calibrate_command, train_app
@@ -40,6 +42,8 @@ app.add_typer(config_app, name="config")
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 app.add_typer(model_app, name="model")
+lab_app.command("run")(lab_run_command)
+app.add_typer(lab_app, name="lab")
 app.command("bench")(bench_command)
 app.command("calibrate")(calibrate_command)
 app.command("tune")(tune_command)

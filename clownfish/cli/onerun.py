@@ -13,6 +13,7 @@ import json
 import signal
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,14 @@ from clownfish.cli.summary import print_summary
 from clownfish.cli.tables import cpu_s, resident_mb
 from clownfish.codecs import CODECS
 from clownfish.evaluation.dump import Dump
-from clownfish.evaluation.metrics import Ints, answers_by_frame, confusion, truth_by_frame
+from clownfish.evaluation.metrics import Ints, answers_by_frame, confusion, truth_by_frame, windows_in
 from clownfish.evaluation.recorder import Recorder, RecordSettings
 from clownfish.evaluation.recording import record
 from clownfish.evaluation.timeline import Timeline, draw
 from clownfish.settings import Config
 from clownfish.sources import is_live, open_source, truth_of
 from clownfish.sources.truth import Truth
-from clownfish.supervisor import Supervisor, remove_folder
+from clownfish.supervisor import Spec, Supervisor, remove_folder
 from clownfish.zoo import read_classes
 
 
@@ -41,9 +42,9 @@ def run_source(options: RunOptions, console: Console) -> Outcome:
     folder = Path(tempfile.mkdtemp(prefix="clownfish-"))
     try:
         config = build_config(options, folder)
-        outcome = asyncio.run(_run(config, folder, console))
+        outcome = asyncio.run(play(config, folder, console))
         answers = Path(answers_file(options, folder))
-        _read_answers(outcome, answers)
+        read_answers(outcome, answers)
         truth = truth_of(options.source)
         if options.baselines and options.cloud and truth is not None and not is_live(options.source):
             outcome.dump = _dump(config, options, console)
@@ -62,9 +63,16 @@ def run_source(options: RunOptions, console: Console) -> Outcome:
         remove_folder(folder)
 
 
-async def _run(config: Config, folder: Path, console: Console) -> Outcome:
+async def play(
+    config: Config,
+    folder: Path,
+    console: Console,
+    launch: Callable[[Spec], Sequence[str]] = lambda spec: (),
+    watch: Callable[[Supervisor], None] = lambda supervisor: None,
+) -> Outcome:
+    """Run the graph until its source is at its end, or Ctrl-C. `launch`: see Supervisor; `watch` sees each status."""
     outcome = Outcome(config)
-    supervisor = Supervisor(config, log_dir=folder)
+    supervisor = Supervisor(config, folder, launch)
     stop = asyncio.Event()
 
     def on_signal() -> None:
@@ -77,6 +85,7 @@ async def _run(config: Config, folder: Path, console: Console) -> Outcome:
 
     def on_status() -> None:
         _measure(outcome, supervisor)
+        watch(supervisor)
 
     supervisor.on_status = on_status
     try:
@@ -150,7 +159,8 @@ def _progress(supervisor: Supervisor) -> str:
     return text
 
 
-def _read_answers(outcome: Outcome, path: Path) -> None:
+def read_answers(outcome: Outcome, path: Path) -> None:
+    """What the JSONL sink wrote."""
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             result = json.loads(line)
@@ -164,6 +174,9 @@ def _read_answers(outcome: Outcome, path: Path) -> None:
                 outcome.final[t] = result["label"]
             elif result["source"] == "remote" and result["lag"] is not None:
                 outcome.arrivals[t] = t + result["lag"]
+    if outcome.live:  # the last status, which counts the frames, may be lost on a busy box: there were these at least
+        window = outcome.config.window
+        outcome.frames = max(outcome.frames, max(outcome.live) * window.stride + window.size)
 
 
 def _dump(config: Config, options: RunOptions, console: Console) -> Dump:
@@ -199,23 +212,25 @@ def _dump(config: Config, options: RunOptions, console: Console) -> Dump:
 
 def _score(outcome: Outcome, truth: Truth) -> None:
     """Confusion matrices of what was answered, and of both models alone. Raises DatasetError for an unknown label."""
-    config = outcome.config
-    assert config.local is not None  # build_config sees to it
-    classes = read_classes(config.local.model)
-    size, stride, frames = config.window.size, config.window.stride, outcome.frames
-    by_frame = truth_by_frame(truth, classes, frames)
-
-    def score(t: Ints, answers: Ints) -> Ints:
-        return confusion(by_frame, answers_by_frame(t, answers, size, stride, frames), len(classes))
-
-    dump = outcome.dump
+    config, dump, frames = outcome.config, outcome.dump, outcome.frames
     if dump is not None:
-        played = dump.t[: max(0, (frames - size) // stride + 1)]  # less than the dump after Ctrl-C
+        windows = windows_in(frames, config.window.size, config.window.stride)
+        played = dump.t[:windows].tolist()  # less than the dump after Ctrl-C
         for method, p in (("edge-only", dump.p_local), ("cloud-only", dump.p_remote)):
-            outcome.confusions[method] = score(played, p[: len(played)].argmax(1))
-    for method, labels in (("fused live", outcome.live), ("fused final", outcome.final)):
-        t = np.array(sorted(labels), np.int64)
-        outcome.confusions[method] = score(t, np.array([classes.index(labels[i]) for i in t.tolist()], np.int64))
+            labels = [dump.header.classes[i] for i in p[: len(played)].argmax(1).tolist()]
+            outcome.confusions[method] = score_labels(config, truth, frames, dict(zip(played, labels, strict=True)))
+    for method, said in (("fused live", outcome.live), ("fused final", outcome.final)):
+        outcome.confusions[method] = score_labels(config, truth, frames, said)
+
+
+def score_labels(config: Config, truth: Truth, frames: int, labels: Mapping[int, str]) -> Ints:
+    """Confusion matrix of the label of each answered window. Raises DatasetError for an unknown label."""
+    assert config.local is not None  # build_config sees to it
+    classes, size, stride = read_classes(config.local.model), config.window.size, config.window.stride
+    t = np.array(sorted(labels), np.int64)
+    answers = np.array([classes.index(labels[i]) for i in t.tolist()], np.int64)
+    by_frame = answers_by_frame(t, answers, size, stride, frames)
+    return confusion(truth_by_frame(truth, classes, frames), by_frame, len(classes))
 
 
 def _draw(outcome: Outcome, options: RunOptions, truth: Truth | None) -> None:

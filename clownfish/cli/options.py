@@ -34,7 +34,7 @@ class RunOptions:
 def build_config(options: RunOptions, folder: Path) -> Config:
     """The graph of one run: the pair's settings, this source, a cloud in the box, and one JSONL sink."""
     kind, what = split_source(options.source)
-    tree = read_pair(options.pair or (f"zoo:{kind}" if kind in ("puppets", "shapes") else DEFAULT))
+    tree = read_pair(pair_name(options.source, options.pair))
     worker = tree.pop("worker", {})
     stream: dict[str, Any] = {"name": _stream_name(kind, what), "source": options.source}
     stream["pace"] = "fast" if options.fast else "realtime"
@@ -66,6 +66,12 @@ def build_config(options: RunOptions, folder: Path) -> Config:
             raise ConfigError(f"--set {item!r}: expected KEY=VALUE, for example fusion.theta=0.6")
         put(tree, key.split("."), parse_value(value), f"--set {item}")
     return validate(tree, "run")
+
+
+def pair_name(source: str, pair: str = "") -> str:
+    """The pair that was asked for, else the one that goes with the source."""
+    kind, _ = split_source(source)
+    return pair or (f"zoo:{kind}" if kind in ("puppets", "shapes") else DEFAULT)
 
 
 def _stream_name(kind: str, what: str) -> str:

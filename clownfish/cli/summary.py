@@ -79,10 +79,10 @@ def _cloud(outcome: Outcome, windows: int) -> list[tuple[str, str]]:
         ("answered / too late for fusion", f"{answered} / {late}"),
         ("answers corrected afterwards", str(_count(status, "fusion", "revisions"))),
     ]
-    dropped = _labelled(status["uplink"], "dropped", "reason")
+    dropped = labelled(status["uplink"], "dropped", "reason")
     if dropped:
         rows.append(("not answered, by reason", ", ".join(f"{reason} {count}" for reason, count in dropped.items())))
-    lags = _labelled(status["fusion"], "lag", "windows")
+    lags = labelled(status["fusion"], "lag", "windows")
     if lags:
         shown = ", ".join(
             f"{lag}: {count}" for lag, count in sorted(lags.items(), key=lambda item: int(item[0].rstrip("+")))
@@ -116,7 +116,7 @@ def _count(statuses: dict[str, Status], process: str, name: str) -> int:
     return statuses[process].counters.get(name, 0) if process in statuses else 0
 
 
-def _labelled(status: Status, name: str, label: str) -> dict[str, int]:
+def labelled(status: Status, name: str, label: str) -> dict[str, int]:
     """{label's value: count} of the counters `name{label="value"}` that are not zero."""
     pattern = re.compile(rf'{name}{{{label}="([^"]*)"}}')
     return {match[1]: count for key, count in status.counters.items() if (match := pattern.fullmatch(key)) and count}

@@ -7,13 +7,11 @@ decoded windows, over a sample of those that n_w sends; its change is paired wit
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
@@ -264,12 +262,3 @@ def _row(codec: Plugin, n_w: int, tallies: Sequence[Tally], captured: Sequence[I
         low,
         high,
     )
-
-
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """One line a row; empty where there is no number."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [each.name for each in fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)

@@ -63,5 +63,8 @@ class Bayesian(Chain):
         link.memory = np.concatenate([likelihood(evidence), leave])
 
     def _closing(self, link: Link, following: Iterator[Link]) -> Float64:
-        smoothed = link.p_fused * self._hidden.message([later.memory for later in islice(following, self._lookahead)])
+        later = [each.memory for each in islice(following, self._lookahead)]
+        if not later:
+            return link.p_fused
+        smoothed = link.p_fused * self._hidden.message(later)
         return np.asarray(smoothed / smoothed.sum())

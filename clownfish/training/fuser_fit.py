@@ -76,16 +76,18 @@ def built(config: FuserConfig, learned: Learned) -> Fuser:
     count.scatter_add_(0, learned.train.label.flatten(), learned.train.weight.flatten())
     share = count / count.sum()
     if config.method == "bayesian":
-        return BayesianModule(classes, share)
+        return BayesianModule(classes, share, config.tied)
     return RecurrentModule(classes, config.units, min(config.heads, config.lookahead), share, config.fit.dropout)
 
 
 def _groups(config: FuserConfig, module: Fuser) -> list[dict[str, Any]]:
     """Parameters with their learning rate (`peak`) and weight decay: the hidden chain's, and all others."""
     fit = config.fit
-    chain = [p for name, p in module.named_parameters() if name.startswith("hidden.") or name == "prior_change"]
-    others = [p for p in module.parameters() if not any(p is each for each in chain)]
-    groups = [{"params": chain, "peak": fit.hidden_learning_rate, "weight_decay": fit.hidden_weight_decay}]
+    named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    chain = [name for name in named if name.startswith("hidden.") or name == "prior_change"]
+    held = fit.hidden_weight_decay * (not config.tied)  # four numbers need not be held
+    groups = [{"params": [named[name] for name in chain], "peak": fit.hidden_learning_rate, "weight_decay": held}]
+    others = [p for name, p in named.items() if name not in chain]
     if others:
         groups.append({"params": others, "peak": fit.learning_rate, "weight_decay": fit.weight_decay})
     return groups

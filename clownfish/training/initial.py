@@ -1,5 +1,5 @@
-"""What a network begins with: random weights, ImageNet's (extra `train`) or another model's, then a probe where asked
-for."""
+"""What a network begins with: random weights, ImageNet's (extra `train`), a 2D network's or another model's, then a
+probe where asked for."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from clownfish.models.load import pick_device
 from clownfish.training.cache import FrameCache
 from clownfish.training.config import ClassifierConfig
 from clownfish.training.distil import Teacher
+from clownfish.training.inflate import PREFIX as INFLATE
+from clownfish.training.inflate import load_inflated
 from clownfish.training.loop import checkpoint_of
 from clownfish.training.optimise import choose_layers
 from clownfish.training.precision import Precision
@@ -53,10 +55,12 @@ def begin(
 
 
 def load_initial(network: Network, initial: str) -> None:
-    """`random` leaves the network as it is; `imagenet`; else a path or a `zoo:` name, all but the last layer of which
-    is taken. Raises ModelError where it does not fit."""
+    """`random` leaves the network as it is; `imagenet`; `inflate:` and a 2D ResNet; else a path or a `zoo:` name,
+    all but the last layer of which is taken. Raises ModelError where it does not fit."""
     if initial == "imagenet":
         load_imagenet(network)
+    elif initial.startswith(INFLATE):
+        load_inflated(network, initial[len(INFLATE) :])
     elif initial != "random":
         load_body(network, initial)
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from clownfish.zoo import read_classes
+from tests.fusers import write_fuser
+
 pytestmark = pytest.mark.graph
 
 
@@ -31,6 +34,24 @@ def test_a_run_answers_every_window_scores_them_and_draws_a_picture(tmp_path: Pa
     for said in ("edge-only", "cloud-only", "fused live", "fused final", f"{windows} / {windows} / 0 / 0"):
         assert said in done.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_fuses_by_what_was_learnt_and_refuses_what_was_learnt_for_other_models(tmp_path: Path) -> None:
+    shapes = read_classes("zoo:shapes/local")
+    answers = tmp_path / "answers.jsonl"
+    run = ("run", "shapes:test/0", "--seconds", "4", "--fast", "--output", str(answers), "--set")
+
+    def with_fuser(weights: str) -> tuple[str, ...]:
+        return (*run, f'fusion.method={{kind = "recurrent", weights = "{weights}"}}')
+
+    done = clownfish(*with_fuser(write_fuser(tmp_path / "fitting", "recurrent", shapes)))
+    assert done.returncode == 0, done.stderr
+    results = [json.loads(line) for line in answers.read_text().splitlines()]
+    windows = (4 * 30 - 16) // 4 + 1
+    assert sorted(r["t"] for r in results if r["final"]) == list(range(windows))
+    refused = clownfish(*with_fuser(write_fuser(tmp_path / "other", "recurrent", ("sit", "stand"))))
+    assert refused.returncode != 0
+    assert "compared with the fuser" in refused.stderr + refused.stdout
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +56,9 @@ class Cloud:
 
 
 @asynccontextmanager
-async def cloud(run_dir: Path, material: Material, **codec: object) -> AsyncIterator[Cloud]:
+async def cloud(run_dir: Path, material: Material, **uplink: object) -> AsyncIterator[Cloud]:
     tree = edge_tree(run_dir, material, Endpoints.ipc(run_dir))
-    tree["uplink"] |= {"codec": codec} if codec else {}
+    tree["uplink"] |= uplink
     async with neighbour() as bus, serving("uplink", tree) as process:
         at = Endpoints.ipc(run_dir)
         control = bus.router(at.control, "control", (Hello, Ping), max_bytes=1 << 20, insecure=False)
@@ -68,6 +68,27 @@ async def cloud(run_dir: Path, material: Material, **codec: object) -> AsyncIter
         yield Cloud(process, bus.outbox(process.config.ipc("uplink"), "uplink"), control, *collectors)
         for collector in collectors:
             collector.close()
+
+
+async def test_a_stream_that_may_wait_loses_no_window_to_a_newer_one(run_dir: Path, local_only: Material) -> None:
+    async with cloud(run_dir, local_only, waits=True, backlog=1) as it:
+        await it.hello()
+        for t in range(4):
+            await it.windows.put(replace(window(t), live=False))
+        it.tell(Credit(1, 1 << 20, 3000))
+        await it.requests(1)
+        it.tell(Credit(4, 1 << 20, 3000))
+        assert [request.t for request in await it.requests(4)] == [0, 1, 2, 3]
+
+
+async def test_a_live_stream_waits_for_nobody(run_dir: Path, local_only: Material) -> None:
+    async with cloud(run_dir, local_only, waits=True, backlog=1) as it:
+        await it.hello()
+        for t in range(4):
+            await it.windows.put(window(t))
+        await until(lambda: it.process.counters.get('received{socket="windows"}') == 4, "all are taken", 20)
+        it.tell(Credit(4, 1 << 20, 3000))
+        assert [request.t for request in await it.requests(1)] == [3]
 
 
 async def test_nothing_is_sent_without_credit(run_dir: Path, local_only: Material) -> None:
@@ -101,7 +122,7 @@ def places(frames: list[object]) -> list[tuple[int, int, int]]:
 async def test_a_run_goes_on_from_the_frames_sent_before_and_what_is_missed_begins_another(
     run_dir: Path, local_only: Material
 ) -> None:
-    async with cloud(run_dir, local_only, kind="h264", group=24) as it:
+    async with cloud(run_dir, local_only, codec={"kind": "h264", "group": 24}) as it:
         await it.hello()
         it.tell(Credit(9, 1 << 20, 3000))
         for t in (0, 1, 6):
@@ -120,7 +141,7 @@ async def test_a_run_goes_on_from_the_frames_sent_before_and_what_is_missed_begi
 
 
 async def test_a_run_begins_anew_in_a_new_session(run_dir: Path, local_only: Material) -> None:
-    async with cloud(run_dir, local_only, kind="h264") as it:
+    async with cloud(run_dir, local_only, codec={"kind": "h264"}) as it:
         await it.hello()
         it.tell(Credit(9, 1 << 20, 3000))
         await it.windows.put(window(0))

@@ -7,10 +7,8 @@ that have come by then, d + 1 windows old.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +17,7 @@ from clownfish.errors import ConfigError, DatasetError
 from clownfish.evaluation.compare import score
 from clownfish.evaluation.dump import Dump
 from clownfish.evaluation.metrics import Ints, accuracy, bootstrap_interval
+from clownfish.evaluation.paper.style import legend_below, level, new_figure, tidy
 from clownfish.evaluation.replay import Floats, fix_ma, replay
 from clownfish.filters import FILTERS
 from clownfish.fusions import build_fusion
@@ -182,31 +181,13 @@ def gain(ours: Sequence[Ints], theirs: Sequence[Ints]) -> tuple[float, float, fl
     return float(total[0] / total[1]), low, high
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """One line a row. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    names = [field.name for field in fields(Row)]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        for row in rows:
-            values = [getattr(row, name) for name in names]
-            writer.writerow(["" if v is None else f"{v:.6g}" if isinstance(v, float) else v for v in values])
-
-
 def draw(rows: Sequence[Row]) -> Figure:
     """Live accuracy over the lag, a panel for each interval; final accuracy is dotted, and does not depend on it.
 
     From rows alone. Raises ConfigError without matplotlib.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("drawing needs matplotlib: pip install 'clownfish[plot]'") from error
     intervals = sorted({row.n_w for row in rows if row.n_w is not None})
-    figure = Figure(figsize=(9.0, 3.8), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(3.8)
     panels = figure.subplots(1, len(intervals), sharey=True, squeeze=False)[0]
     names = list(dict.fromkeys((row.method, row.options) for row in rows if row.n_w is not None))
     for panel, n_w in zip(panels, intervals, strict=True):
@@ -218,14 +199,10 @@ def draw(rows: Sequence[Row]) -> Figure:
             panel.plot(x, [100 * row.final for row in mine], color=f"C{n}", linestyle=":")
         late = [row for row in rows if row.method == CLOUD_LATE]
         panel.plot([row.lag for row in late], [100 * row.live for row in late], color="black", label=CLOUD_LATE)
-        for level_of, style in ((EDGE_FIX_MA, "--"), (CLOUD_FIX_MA, "--")):
-            level = next(100 * row.live for row in rows if row.method == level_of)
-            panel.axhline(level, color="grey" if level_of == EDGE_FIX_MA else "black", linestyle=style, label=level_of)
+        for name_of in (EDGE_FIX_MA, CLOUD_FIX_MA):
+            level(panel, name_of, next(100 * row.live for row in rows if row.method == name_of))
         share = next(row.bytes_share for row in rows if row.n_w == n_w)
-        panel.set_title(f"n_w {n_w}: {100 * share:.0f} % of cloud-only's bytes", fontsize=10)
-        panel.set_xlabel("lag, windows")
-        panel.grid(color="#dddddd")
-    panels[0].set_ylabel("frames right, %")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+        tidy(panel, f"n_w {n_w}: {100 * share:.0f} % of cloud-only's bytes", "lag, windows")
+    panels[0].set_ylabel("frames right, %", fontsize=9)
+    legend_below(figure, *panels, columns=3)
     return figure

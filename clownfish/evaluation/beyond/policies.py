@@ -17,6 +17,7 @@ from clownfish.errors import ConfigError
 from clownfish.evaluation.compare import Settings, score
 from clownfish.evaluation.dump import Dump
 from clownfish.evaluation.metrics import Ints, bootstrap_interval, share
+from clownfish.evaluation.paper.style import legend_below, level, new_figure, tidy
 from clownfish.evaluation.replay import Floats, fix_ma, replay, rhos
 from clownfish.filters import FILTERS
 from clownfish.settings import FusionSection, Plugin
@@ -237,11 +238,7 @@ SHOWN: Mapping[str, str] = {FINAL: "final", "1": "live, lag 1", "8": "live, lag 
 
 def draw(rows: Sequence[Row]) -> Figure:
     """Accuracy over bytes, a panel for each of SHOWN. Raises ConfigError without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(f"drawing needs matplotlib ({error}); install it, or read the CSV") from error
-    figure = Figure(figsize=(13, 5.5), layout="constrained")
+    figure = new_figure(4.2, 11.0)
     panels = figure.subplots(1, len(SHOWN), sharex=True)
     methods = list(dict.fromkeys((row.policy, row.similarity) for row in rows if row.similarity))
     for axes, (lag, title) in zip(panels, SHOWN.items(), strict=True):
@@ -253,19 +250,17 @@ def draw(rows: Sequence[Row]) -> Figure:
                 [100 * y for _, y in points],
                 marker="osD^v<>phX*"[number % 11],
                 linestyle=_line(*method),
-                linewidth=0.8,
+                linewidth=1.0,
+                markersize=5,
                 color=f"C{number % 10}",
-                label=" ".join(method) if lag == FINAL else None,
+                label=", ".join(method),
             )
         for row in here:
-            if not row.similarity and row.policy != "edge-only":
-                axes.axhline(100 * row.accuracy, color="black", linewidth=0.6, linestyle=":")
-                beside = axes.get_yaxis_transform()
-                axes.text(1.01, 100 * row.accuracy, row.policy, fontsize=7, va="center", transform=beside)
-        axes.set_title(title, loc="left")
-        axes.set_xlabel("bytes, % of cloud-only")
-    panels[0].set_ylabel("frames answered right, %")
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+            if not row.similarity:
+                level(axes, row.policy, 100 * row.accuracy)
+        tidy(axes, title, "bytes, % of cloud-only")
+    panels[0].set_ylabel("frames answered right, %", fontsize=9)
+    legend_below(figure, *panels, columns=4)
     return figure
 
 

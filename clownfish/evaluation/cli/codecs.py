@@ -54,8 +54,9 @@ def codecs(
     from rich.console import Console
 
     from clownfish.errors import DatasetError
+    from clownfish.evaluation.paper.rows import write_rows
     from clownfish.evaluation.recorder import Recorder
-    from clownfish.evaluation.uplink_codecs import DEFAULT, Stream, measure, write_csv
+    from clownfish.evaluation.uplink_codecs import DEFAULT, Row, Stream, measure
     from clownfish.models.load import load_model
     from clownfish.sources import open_source
 
@@ -73,7 +74,7 @@ def codecs(
     with Console(stderr=True).status("") as status:
         model = load_model(said.remote, said.device, said.precision)
         rows = measure(streams, model, plugins, intervals, every, status.update)
-    write_csv(output, rows)
+    write_rows(output, Row, rows)
     _show(rows)
     print(output)
 

@@ -49,8 +49,10 @@ def methods(
     from rich.console import Console
 
     from clownfish.errors import DatasetError
-    from clownfish.evaluation.beyond.methods import Stream, compute, draw, write_csv
+    from clownfish.evaluation.beyond.methods import Row, Stream, compute, draw
     from clownfish.evaluation.compare import Settings
+    from clownfish.evaluation.paper.rows import write_rows
+    from clownfish.evaluation.paper.style import save
     from clownfish.evaluation.recorder import Recorder
     from clownfish.evaluation.replay import rhos
     from clownfish.settings import Plugin
@@ -80,8 +82,8 @@ def methods(
             policy=plugin(policy),
             said=status.update,
         )
-    write_csv(output / "methods.csv", rows)
-    draw(rows).savefig(output / "methods.png")
+    write_rows(output / "methods.csv", Row, rows)
+    save(draw(rows), output / "methods.png")
     _show(rows)
 
 

@@ -53,13 +53,12 @@ def policies(
     precision: PrecisionName = "fp32",
 ) -> None:
     """Replay every filter policy at lags 0 to 8; compare it with the paper's at n_w = 6, with edge and with cloud."""
-    import csv
-    from dataclasses import asdict, fields
-
     from rich.console import Console
 
     from clownfish.errors import DatasetError, ModelError
     from clownfish.evaluation.beyond.policies import KEPT, NOT_KEPT, Row, compute, draw
+    from clownfish.evaluation.paper.rows import write_rows
+    from clownfish.evaluation.paper.style import save
     from clownfish.evaluation.recorder import Recorder
     from clownfish.models.description import check_siminet, read_description, read_siminet_description
 
@@ -80,12 +79,8 @@ def policies(
             streams.append((recorder.dump(source, truth=truth), truth))
         candidates = KEPT + NOT_KEPT if tried else KEPT
         rows = compute(streams, settings.fusion, settings.siminet, candidates, say=status.update)
-    output.mkdir(parents=True, exist_ok=True)
-    with (output / "policies.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    draw(rows).savefig(output / "policies.png", dpi=110)
+    write_rows(output / "policies.csv", Row, rows)
+    save(draw(rows), output / "policies.png")
     console.print(_table(rows))
     console.print(f"{output / 'policies.csv'}, {output / 'policies.png'}", highlight=False, soft_wrap=True)
 

@@ -94,11 +94,16 @@ def draw(rows: Sequence[Row]) -> Figure:
     """A point for each model and engine; the complete model's markers are filled."""
     figure = style.new_figure(3.9)
     axes = figure.subplots()
+    whole: dict[str, float] = {}
     for row in rows:
-        if row.time_ms is None or row.accuracy is None:
+        if row.time_ms is None or row.accuracy is None or row.changed is None:
             continue
+        base = whole.setdefault(row.role, row.accuracy)  # the first of each is fp32
         colour, marker = next(
             ((colour, marker) for prefix, colour, marker in ENGINES if row.engine.startswith(prefix)), ("#56B4E9", "P")
+        )
+        axes.vlines(
+            row.time_ms, 100 * (base - row.changed), 100 * (base + row.changed), color=colour, linewidth=1, alpha=0.6
         )
         reduced = not row.engine.endswith("fp32")
         axes.plot(
@@ -145,7 +150,8 @@ FIGURE = Exhibit(
     "Time of one window on one thread of this machine against frame accuracy over all streams; filled markers are "
     "fp32, hollow ones have fewer bits. Time is processor time, which is an idle machine's latency; the table has what "
     "the clock said beside it, on a machine that may have been busy. "
-    "An engine's accuracy is fp32's, moved by what it changed on the windows timed.",
+    "An engine's accuracy is fp32's, moved by what it changed on the few windows timed; the line shows how far that "
+    "many changes could move it.",
     Row,
     compute,
     draw,

@@ -20,6 +20,7 @@ from clownfish.errors import DatasetError
 from clownfish.evaluation.compare import score
 from clownfish.evaluation.dump import Dump
 from clownfish.evaluation.metrics import Ints, bootstrap_interval
+from clownfish.evaluation.network import Network
 from clownfish.evaluation.replay import Floats, replay
 from clownfish.filters import FILTERS
 from clownfish.settings import FusionSection, Plugin
@@ -51,6 +52,8 @@ class Setting:
     fuse: str = ""
     """Fusion method, in place of the pair's; `fuse_options` are its own."""
     fuse_options: tuple[tuple[str, Any], ...] = ()
+    network: Network | None = None
+    """In place of a fixed lag; two settings are the same with the same object alone."""
 
     @classmethod
     def of(cls, method: str, n_w: int, lag: int | None) -> Setting:
@@ -98,7 +101,8 @@ class Bench:
 
 
 def _outcome(stream: Stream, rho: Floats, setting: Setting, policy: Plugin, section: FusionSection) -> Outcome:
-    result = replay(stream.dump, rho, lambda: policy.build(FILTERS), setting.lag, section)
+    network = setting.lag if setting.network is None else setting.network
+    result = replay(stream.dump, rho, lambda: policy.build(FILTERS), network, section)
     live, final = (score(stream.dump, stream.truth, answers) for answers in (result.live, result.final))
     assert live is not None  # a Stream has its truth
     assert final is not None
