@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from clownfish.credit import CreditLedger
-from clownfish.framecache import FrameCache
+from clownfish.framecache import Found, FrameCache
 from clownfish.messages import StreamKey, WindowKey
 from clownfish.protocol import Again, Answer, Credit, Dropped, FrameData, Hello, Missing, Refused, WindowRequest
 
@@ -47,7 +47,7 @@ class Submit:
     edge: bytes
     key: WindowKey
     classes: tuple[str, ...]
-    frames: list[FrameData]
+    found: Found
     deadline: float
 
 
@@ -179,13 +179,13 @@ class Edges:
         session.incomplete.pop(request.key, None)
         if over is not None:
             return self.finished(edge, Dropped(*request.key, over))
-        frames, missing = self.cache.get(edge, stream, request.frames)
+        found = self.cache.get(edge, stream, request.frames)
         deadline = now + min(request.deadline_ms, _LONGEST_DEADLINE_MS) / 1000
-        if missing or not frames:
-            self.counts["frames_missing"] += len(missing)
+        if found.missing or not found.frames:
+            self.counts["frames_missing"] += len(found.missing)
             session.incomplete[request.key] = deadline
-            return [Tell(edge, Missing(*request.key, missing))]
-        return [Submit(edge, request.key, session.hello.classes, frames, deadline)]
+            return [Tell(edge, Missing(*request.key, found.missing))]
+        return [Submit(edge, request.key, session.hello.classes, found, deadline)]
 
     # -- what becomes of windows
 

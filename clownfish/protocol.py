@@ -6,6 +6,8 @@ was in flight is counted as lost, or sent again where it still matters.
 
 - control, edge → router: Hello, Ping. Router → edge: Credit, Refused, Missing, Answer, Dropped, Again.
 - data, edge → router: FrameData, then WindowRequest naming its frames. Nothing flows back on it.
+- A frame is coded by itself, or after others: then it is one picture of a *run*, which begins with one that stands
+  alone (place 0) and is decoded in order. What is lost of a run is sent anew in another: none goes on after a hole.
 - worker → router: Ready, Progress, Done, Goodbye. Router → worker: Job, Pulse, Refused, Again.
 
 Credit is absolute (QUIC's MAX_DATA): how many windows and bytes the edge may have sent since its Hello, in all. A
@@ -17,6 +19,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clownfish.messages import Vector, WindowKey
+
+MAX_RUN = 128
+"""Pictures in one run: what has to be decoded to see its last one."""
+MAX_PICTURES = 256
+"""Pictures in one window's job, those included that only lead to its frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +59,16 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class FrameData:
-    """One encoded frame. `codec` is self-describing: its name decodes `data` to (height, width, 3) RGB."""
+    """One encoded frame. `codec` is self-describing: its name decodes `data` to (height, width, 3) RGB, after the
+    pictures 0 to `place` − 1 of the same run of this stream."""
 
     stream: str
     epoch: int
     n: int
+    run: int
+    """A number that the edge never uses twice for a stream in one session."""
+    place: int
+    """In its run: 0 stands alone. Codecs of single frames know no other place."""
     codec: str
     width: int
     height: int
@@ -143,10 +155,16 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Router → worker: one window's encoded frames. `job` is the router's own number for it."""
+    """Router → worker: one window's encoded frames, run by run, each from its place 0 as far as it is needed.
+
+    `job` is the router's own number for it; `codec`, `places` and `data` have one entry for each picture.
+    """
 
     job: int
     codec: tuple[str, ...]
+    places: tuple[int, ...]
+    frames: tuple[int, ...]
+    """The window's frames, oldest first: which of the pictures they are."""
     width: int
     height: int
     deadline_ms: int

@@ -196,6 +196,8 @@ class Uplink(Section):
     edge: Name = "edge"
     """This box's name, for the router's log."""
     codec: Annotated[Plugin, OneOf(CODECS)] = Plugin(kind="jpeg")
+    """How frames become bytes. `h264` makes a ninth of jpeg's, but needs the extra `video` on edge boxes and workers,
+    and that it costs less than half a point of remote accuracy is not shown: so it is not the default."""
     backlog: Annotated[int, Bounds(ge=1, le=10_000)] = 16
     """Selected windows that may wait for credit; the newest wins."""
     waits: bool = False

@@ -20,7 +20,7 @@ from clownfish import messages, protocol
 from clownfish.errors import WireError
 
 MAGIC = b"CF"
-VERSION = 1
+VERSION = 2
 
 MAX_HEADER_BYTES = 256 * 1024
 MAX_TEXT_BYTES = 4096
@@ -28,7 +28,7 @@ MAX_NAME_BYTES = 256
 MAX_CLASSES = 4096
 MAX_FEATURES = 65536
 MAX_SIDE = 8192
-MAX_FRAMES = 256
+MAX_FRAMES = protocol.MAX_PICTURES
 """Frames in one window."""
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 """One frame, raw or encoded."""
@@ -212,6 +212,7 @@ _FIELDS: dict[str, _Field] = {
     **dict.fromkeys(("stream", "edge", "worker", "model", "service", "label"), _NAME),
     **dict.fromkeys(("reason", "text", "error"), _TEXT),
     **dict.fromkeys(("epoch", "n", "t", "first", "capture_ns", "model_ns", "revision", "sequence"), _COUNT),
+    **dict.fromkeys(("run", "place"), _COUNT),
     **dict.fromkeys(("pid", "process"), _COUNT),
     **dict.fromkeys(("windows_total", "bytes_total", "lease_ms", "deadline_ms", "job", "done", "credit"), _COUNT),
     **dict.fromkeys(("width", "height"), _plain(lambda v: _is_int(v) and 0 < v <= MAX_SIDE, "a side in pixels")),
@@ -242,6 +243,8 @@ _SPECIAL: dict[tuple[type, str], _Field] = {
     (protocol.FrameData, "codec"): _NAME,
     (protocol.FrameData, "data"): _BLOB,
     (protocol.Job, "codec"): _tuple_of(_NAME, MAX_FRAMES),
+    (protocol.Job, "places"): _tuple_of(_COUNT, MAX_FRAMES),
+    (protocol.Job, "frames"): _tuple_of(_COUNT, MAX_FRAMES),
     (protocol.Job, "data"): _tuple_of(_BLOB, MAX_FRAMES),
 }
 

@@ -17,6 +17,7 @@ from clownfish.bus import Router as RouterSocket
 from clownfish.dispatch import Answered, AskReady, Assign, Drop, Evicted, Instruction, WorkerPool
 from clownfish.edges import EdgeInstruction, Edges, Submit, Tell
 from clownfish.errors import ConfigError
+from clownfish.framecache import Found
 from clownfish.keys import Key, KeyFolder, Role
 from clownfish.limits import DeviceLimits
 from clownfish.process import Process, every, run
@@ -41,7 +42,6 @@ from clownfish.settings import Router as Settings
 _CONTROL_BYTES = 256 * 1024
 _HELLO_COST = 100
 """A Hello counts as so many messages of a device: it ends a session, begins another, and is written to the log."""
-Frames = list[FrameData]
 
 
 class _Router:
@@ -69,7 +69,7 @@ class _Router:
         self._workers = bind(
             settings.workers, "workers", (Ready, Progress, Done, Goodbye), _CONTROL_BYTES, True, "worker"
         )
-        self._pool: WorkerPool[Frames] = WorkerPool(
+        self._pool: WorkerPool[Found] = WorkerPool(
             settings.queue, settings.job_lease_ms / 1000, settings.liveness_ms / 1000
         )
         self._edges = Edges(
@@ -89,6 +89,7 @@ class _Router:
         pool, edges, counters = self._pool, self._edges, self._process.counters
         counters.mirror({"windows": pool.submitted, "answered": pool.answered, "requeued": pool.requeued})
         counters.mirror({"stale_results": pool.stale, "frames_evicted": edges.cache.evicted, **edges.counts})
+        counters.mirror({"frames_orphaned": edges.cache.orphans})
         counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in pool.drops.items()})
         counters.mirror({f'evicted{{reason="{reason}"}}': count for reason, count in pool.evictions.items()})
         if self._limits is not None:
@@ -169,7 +170,7 @@ class _Router:
             self._workers.try_send(worker, Refused(reason))
         self._do(self._edges.regrant())
 
-    def _do(self, instructions: Iterable[Instruction[Frames] | EdgeInstruction], done: Done | None = None) -> None:
+    def _do(self, instructions: Iterable[Instruction[Found] | EdgeInstruction], done: Done | None = None) -> None:
         """Carry out what pool and edges decided; `done` is the worker's answer that they decided on."""
         self.wake.set()
         for each in instructions:
@@ -177,7 +178,7 @@ class _Router:
             if isinstance(each, Tell):
                 self._tell(each)
             elif isinstance(each, Submit):
-                self._do(self._pool.submit(each.edge, each.key, each.classes, each.frames, each.deadline, now))
+                self._do(self._pool.submit(each.edge, each.key, each.classes, each.found, each.deadline, now))
             elif isinstance(each, Assign):
                 self._assign(each, now)
             elif isinstance(each, Answered):
@@ -203,15 +204,17 @@ class _Router:
             self._process.log.error("edge refused", edge=self._edges.name(tell.edge), reason=message.reason)
         self._control.try_send(tell.edge, message)
 
-    def _assign(self, assign: Assign[Frames], now: float) -> None:
-        frames = assign.payload
+    def _assign(self, assign: Assign[Found], now: float) -> None:
+        pictures = assign.payload.pictures
         job = Job(
             assign.job,
-            tuple(frame.codec for frame in frames),
-            frames[0].width,
-            frames[0].height,
+            tuple(picture.codec for picture in pictures),
+            tuple(picture.place for picture in pictures),
+            assign.payload.frames,
+            pictures[0].width,
+            pictures[0].height,
             max(0, int((assign.deadline - now) * 1000)),
-            tuple(frame.data for frame in frames),
+            tuple(picture.data for picture in pictures),
         )
         if not self._workers.try_send(assign.worker, job):
             self._do(self._pool.gone(assign.worker, now))

@@ -15,9 +15,10 @@ from collections.abc import Iterable
 from clownfish.backlog import Backlog, Drop, Lapsed, Send
 from clownfish.bus import Dealer, credentials, fresh_routing_id, is_exposed
 from clownfish.codecs import CODECS
-from clownfish.codecs.base import Codec
-from clownfish.errors import ConfigError
-from clownfish.messages import End, Event, Pixels, RemoteResult, StreamKey, Window, WindowKey
+from clownfish.codecs.base import Codec, RunCodec
+from clownfish.codecs.runs import StreamEncoder
+from clownfish.errors import CodecError, ConfigError
+from clownfish.messages import End, Event, RemoteResult, StreamKey, Window, WindowKey
 from clownfish.notes import Notes
 from clownfish.process import Process, every, run
 from clownfish.protocol import Again, Answer, Credit, Dropped, FrameData, Hello, Missing, Ping, Refused, WindowRequest
@@ -34,6 +35,9 @@ _REASON = re.compile(r"[a-z_]{1,40}")
 _KNOWN_FRAMES = 64
 """Frames of a stream that the router is taken to have; it asks for those that it has not."""
 
+_ENCODERS = 256
+"""Streams whose encoder is kept; one that went without saying so is forgotten so."""
+
 
 class _SessionOver(Exception):
     """Ends a session's tasks; not an error: the next session begins."""
@@ -49,13 +53,14 @@ class _Uplink:
         self._stride = config.window.stride
         self._curve = credentials(config.uplink.key, config.uplink.router_key)
         self._classes = read_classes(config.local.model)
-        self._codec: Codec = config.uplink.codec.build(CODECS)
+        self._codec: Codec | RunCodec = config.uplink.codec.build(CODECS)
         self._backlog: Backlog[Window] = Backlog(config.uplink.backlog, config.uplink.deadline_ms / 1000)
         self._inbox = process.bus.inbox(config.ipc("uplink"), "windows", (Window, End), hwm=4, large=True)
         self._fusion = process.bus.outbox(config.ipc("fusion-remote"), "fusion", hwm=256)
         self._ends: dict[StreamKey, End] = {}
         self._resends: deque[tuple[Send[Window], tuple[int, ...]]] = deque()
         self._known: dict[StreamKey, OrderedDict[int, None]] = {}
+        self._encoders: OrderedDict[StreamKey, StreamEncoder] = OrderedDict()
         self._notes = Notes(process)
         self._heard = 0.0
         self._granted = False
@@ -121,6 +126,7 @@ class _Uplink:
         """Fusion waits for late results of an ended stream until it hears that none is on its way."""
         for key in [key for key in self._ends if self._backlog.idle(key)]:
             self._known.pop(key, None)
+            self._encoders.pop(key, None)
             await self._fusion.insist(self._ends.pop(key))
 
     # -- sessions
@@ -140,6 +146,7 @@ class _Uplink:
         data = bus.dealer(to.data, "data", (), routing_id=routing_id, hwm=8, large=True, curve=curve)
         self._note_drops(self._backlog.open(time.monotonic()))
         self._known.clear()
+        self._encoders.clear()  # a router that is new has nothing to continue
         self._resends.clear()
         self._granted = False
         try:
@@ -235,14 +242,24 @@ class _Uplink:
         numbers = tuple(range(window.first, window.first + len(window.frames)))
         known = self._known.setdefault(key, OrderedDict())
         send = [n for n in numbers if n in wanted or n not in known]
-        encoded = await self._process.in_thread(self._encode, [window.frames[n - window.first] for n in send])
-        size_bytes = sum(map(len, encoded))
+        encoder = self._encoder(key)
+        frames = [window.frames[n - window.first] for n in send]
+        try:
+            pictures = await self._process.in_thread(encoder.encode, frames, bool(wanted))
+        except CodecError as error:
+            self._process.log.error("a window cannot be encoded", reason=str(error))
+            dropped = self._backlog.withdraw(item.key, "unencodable")
+            self._note_drops([dropped] if dropped is not None else [])
+            return
+        size_bytes = sum(len(picture.data) for picture in pictures)
         if not self._backlog.sent(item.key, size_bytes):
+            encoder.restart()
             return
         self._note(item.key, "sent", float(size_bytes))
-        for n, blob in zip(send, encoded, strict=True):
-            height, width = window.frames[0].shape[:2]
-            wire_bytes = await data.put(FrameData(*key, n, self._codec.name, width, height, blob))
+        height, width = window.frames[0].shape[:2]
+        for n, picture in zip(send, pictures, strict=True):
+            frame = FrameData(*key, n, picture.run, picture.place, self._codec.name, width, height, picture.data)
+            wire_bytes = await data.put(frame)
             known[n] = None
             self._process.counters.add("bytes_sent", wire_bytes)
         while len(known) > _KNOWN_FRAMES:
@@ -253,8 +270,12 @@ class _Uplink:
         self._process.counters.add("frames_sent", len(send))
         self._process.counters.add("windows_resent" if item.resend else "windows_sent")
 
-    def _encode(self, frames: list[Pixels]) -> list[bytes]:
-        return [self._codec.encode(pixels) for pixels in frames]
+    def _encoder(self, key: StreamKey) -> StreamEncoder:
+        encoder = self._encoders.setdefault(key, StreamEncoder(self._codec))
+        self._encoders.move_to_end(key)
+        while len(self._encoders) > _ENCODERS:
+            self._encoders.popitem(last=False)
+        return encoder
 
 
 async def serve(process: Process) -> None:

@@ -15,8 +15,10 @@ import numpy as np
 
 from clownfish.bus import Dealer, credentials, fresh_routing_id
 from clownfish.codecs import CODECS
+from clownfish.codecs.base import RunCodec
+from clownfish.codecs.runs import as_run_codec, decode_job
 from clownfish.errors import ClownfishError, ConfigError
-from clownfish.messages import Pixels, Vector
+from clownfish.messages import Vector
 from clownfish.models.base import WindowModel
 from clownfish.models.load import load_model
 from clownfish.process import Process, run
@@ -45,7 +47,7 @@ class _Worker:
         self._jobs: asyncio.Queue[tuple[Job, float]] = asyncio.Queue()
         self._done = 0
         self._heard = 0.0
-        self._codecs = {kind: CODECS.get(kind)() for kind in CODECS.names()}
+        self._codecs: dict[str, RunCodec] = {}
 
     async def sockets(self) -> None:
         """One socket after the other, for ever."""
@@ -130,16 +132,19 @@ class _Worker:
             dealer.try_send(Done(job.job, p, model_ms, error))
 
     def _answer(self, job: Job) -> Vector:
-        frames: list[Pixels] = []
-        for kind, data in zip(job.codec, job.data, strict=True):
-            codec = self._codecs.get(kind)
-            if codec is None:
-                raise ConfigError(f"unknown codec {kind!r}; known: {', '.join(self._codecs)}")
-            frames.append(codec.decode(data, job.width, job.height))
+        frames = decode_job(job, self._codec)
         if len(frames) != self._model.window_size:
             raise ConfigError(f"{len(frames)} frames in a window; this model expects {self._model.window_size}")
         p: Vector = self._model.infer([frames]).p[0]
         return p
+
+    def _codec(self, kind: str) -> RunCodec:
+        """Loaded when a job first names it: some need a library that only those who use them have."""
+        if kind not in self._codecs:
+            if kind not in CODECS.names():  # never module:attribute, which would import what a peer names
+                raise ConfigError(f"unknown codec {kind[:40]!r}; known: {', '.join(CODECS.names())}")
+            self._codecs[kind] = as_run_codec(CODECS.get(kind)())
+        return self._codecs[kind]
 
 
 async def serve(process: Process) -> None:

@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clownfish.codecs import CODECS
-from clownfish.codecs.base import Codec
 from clownfish.codecs.jpeg import Jpeg
 from clownfish.codecs.png import Png
+from clownfish.codecs.runs import as_run_codec
+from clownfish.codecs.webp import Webp
 from clownfish.errors import CodecError, ConfigError
 from clownfish.messages import Pixels
+from clownfish.opencv import cv2
+from clownfish.settings import Plugin
 from tests.videos import frame
 
 LOSSLESS = {"raw", "png"}
@@ -34,9 +37,24 @@ def psnr_db(a: Pixels, b: Pixels) -> float:
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 
+class Alone:
+    """Any codec, seen frame by frame: each stands alone."""
+
+    def __init__(self, name: str) -> None:
+        self._codec = as_run_codec(CODECS.get(name)())
+        self.name = self._codec.name
+
+    def encode(self, pixels: Pixels) -> bytes:
+        height, width = pixels.shape[:2]
+        return self._codec.encoder(width, height).encode(pixels, begin=True)
+
+    def decode(self, data: bytes, width: int, height: int) -> Pixels:
+        return self._codec.decode_run([data], width, height, {0})[0]
+
+
 @pytest.fixture(params=CODECS.names())
-def codec(request: pytest.FixtureRequest) -> Codec:
-    return CODECS.get(request.param)()
+def codec(request: pytest.FixtureRequest) -> Alone:
+    return Alone(request.param)
 
 
 def test_a_codec_carries_its_registered_name() -> None:
@@ -44,7 +62,7 @@ def test_a_codec_carries_its_registered_name() -> None:
 
 
 @pytest.mark.parametrize("size", [(43, 30), (1, 1), (172, 128), (1, 77)])
-def test_what_goes_in_comes_out(codec: Codec, size: tuple[int, int]) -> None:
+def test_what_goes_in_comes_out(codec: Alone, size: tuple[int, int]) -> None:
     pixels = picture(*size)
     decoded = codec.decode(codec.encode(pixels), *size)
     assert decoded.shape == pixels.shape
@@ -55,12 +73,12 @@ def test_what_goes_in_comes_out(codec: Codec, size: tuple[int, int]) -> None:
         assert psnr_db(decoded, pixels) > 30
 
 
-def test_a_view_with_strides_is_encoded_like_its_copy(codec: Codec) -> None:
+def test_a_view_with_strides_is_encoded_like_its_copy(codec: Alone) -> None:
     view = picture(2 * WIDTH, 2 * HEIGHT)[::2, ::-2]
     assert codec.encode(view) == codec.encode(view.copy())
 
 
-def test_red_stays_red(codec: Codec) -> None:
+def test_red_stays_red(codec: Alone) -> None:
     red, blue = codec.decode(codec.encode(frame(0b1111)), 64, 48)[24, [16, 48]].astype(int)
     assert red[0] > 200 > 50 > red[2]
     assert blue[2] > 200 > 50 > blue[0]
@@ -74,14 +92,14 @@ def test_lossless_codecs_keep_any_noise(seed: int, width: int, height: int) -> N
         np.testing.assert_array_equal(codec.decode(codec.encode(pixels), width, height), pixels)
 
 
-def test_bytes_cut_off_anywhere_are_an_error(codec: Codec) -> None:
+def test_bytes_cut_off_anywhere_are_an_error(codec: Alone) -> None:
     data = codec.encode(picture())
     for length in range(len(data)):
         with pytest.raises(CodecError):
             codec.decode(data[:length], WIDTH, HEIGHT)
 
 
-def test_another_size_than_the_declared_one_is_an_error(codec: Codec) -> None:
+def test_another_size_than_the_declared_one_is_an_error(codec: Alone) -> None:
     data = codec.encode(picture())
     for width, height in [(WIDTH + 1, HEIGHT), (WIDTH, HEIGHT - 1), (HEIGHT + 1, WIDTH), (0, 0), (-WIDTH, -HEIGHT)]:
         with pytest.raises(CodecError):
@@ -89,7 +107,7 @@ def test_another_size_than_the_declared_one_is_an_error(codec: Codec) -> None:
 
 
 @pytest.mark.parametrize("declared", [(WIDTH, HEIGHT), (60000, 60000)])
-def test_a_header_that_promises_gigabytes_allocates_nothing(codec: Codec, declared: tuple[int, int]) -> None:
+def test_a_header_that_promises_gigabytes_allocates_nothing(codec: Alone, declared: tuple[int, int]) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(CodecError):
@@ -99,8 +117,9 @@ def test_a_header_that_promises_gigabytes_allocates_nothing(codec: Codec, declar
         tracemalloc.stop()
 
 
-def with_size(codec: Codec, width: int, height: int) -> bytes:
-    """A small encoded frame whose own header says another size; raw has no header, only too many bytes."""
+def with_size(codec: Alone, width: int, height: int) -> bytes:
+    """A small encoded frame whose own header says another size; raw has no header, only too many bytes, and what a
+    picture's parameter sets say is in test_codecs_video."""
     data = bytearray(codec.encode(picture()))
     if codec.name == "png":
         data[16:24] = struct.pack(">II", width, height)
@@ -108,21 +127,23 @@ def with_size(codec: Codec, width: int, height: int) -> bytes:
     if codec.name == "jpeg":
         at = data.index(b"\xff\xc0")
         data[at + 5 : at + 9] = struct.pack(">HH", height, width)
-    return bytes(data) + (b"more" if codec.name == "raw" else b"")
+    if codec.name == "webp":
+        data[26:30] = struct.pack("<HH", width & 0x3FFF, height & 0x3FFF)
+    return bytes(data) + (b"more" if codec.name in ("raw", "h264", "hevc") else b"")
 
 
 @given(data=st.binary(max_size=300))
 def test_foreign_bytes_are_an_error(data: bytes) -> None:
     for name in CODECS.names():
         with pytest.raises(CodecError):
-            CODECS.get(name)().decode(data, WIDTH, HEIGHT)
+            Alone(name).decode(data, WIDTH, HEIGHT)
 
 
 @given(position=st.integers(0, 10**6), value=st.integers(0, 255), data=st.data())
 def test_damaged_bytes_decode_to_the_declared_size_or_are_an_error(
     position: int, value: int, data: st.DataObject
 ) -> None:
-    codec = CODECS.get(data.draw(st.sampled_from(CODECS.names())))()
+    codec = Alone(data.draw(st.sampled_from(CODECS.names())))
     encoded = bytearray(codec.encode(picture()))
     encoded[position % len(encoded)] = value
     try:
@@ -191,16 +212,25 @@ def test_a_jpeg_that_asks_to_be_turned_keeps_its_size() -> None:
     ],
     ids=["grey", "alpha", "float", "empty"],
 )
-def test_only_rgb_bytes_are_encoded(codec: Codec, pixels: Pixels) -> None:
+def test_only_rgb_bytes_are_encoded(codec: Alone, pixels: Pixels) -> None:
     with pytest.raises(CodecError):
         codec.encode(pixels)
 
 
-def test_more_quality_is_more_bytes_and_nearer_the_original() -> None:
+@pytest.mark.parametrize("kind", [Jpeg, Webp])
+def test_more_quality_is_more_bytes_and_nearer_the_original(kind: type[Jpeg] | type[Webp]) -> None:
     pixels = picture(172, 128)
-    low, high = Jpeg(quality=20).encode(pixels), Jpeg(quality=95).encode(pixels)
+    low, high = kind(quality=20).encode(pixels), kind(quality=95).encode(pixels)
     assert len(low) < len(high)
-    assert psnr_db(Jpeg().decode(low, 172, 128), pixels) < psnr_db(Jpeg().decode(high, 172, 128), pixels)
+    assert psnr_db(kind().decode(low, 172, 128), pixels) < psnr_db(kind().decode(high, 172, 128), pixels)
+
+
+def test_a_webp_that_is_not_one_lossy_picture_is_refused() -> None:
+    lossless = cv2.imencode(".webp", picture(), [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+    with pytest.raises(CodecError, match="lossy"):
+        Webp().decode(lossless, WIDTH, HEIGHT)
+    with pytest.raises(CodecError, match="cut off or damaged"):
+        Webp().decode(Webp().encode(picture()) + b"more", WIDTH, HEIGHT)
 
 
 def test_a_png_level_changes_the_bytes_but_not_the_pixels() -> None:
@@ -210,10 +240,11 @@ def test_a_png_level_changes_the_bytes_but_not_the_pixels() -> None:
     np.testing.assert_array_equal(Png().decode(small, 172, 128), Png().decode(stored, 172, 128))
 
 
+@pytest.mark.parametrize("name", sorted(set(CODECS.names()) - LOSSLESS))
 @pytest.mark.parametrize("quality", [0, 101, -1, 50.5, True])
-def test_a_quality_out_of_range_is_a_configuration_error(quality: int) -> None:
+def test_a_quality_out_of_range_is_a_configuration_error(name: str, quality: int) -> None:
     with pytest.raises(ConfigError, match="1 to 100"):
-        Jpeg(quality=quality)
+        Plugin(name, {"quality": quality}).build(CODECS)
 
 
 @pytest.mark.parametrize("level", [-1, 10])

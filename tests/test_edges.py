@@ -27,7 +27,7 @@ def opened(**options: int) -> Edges:
 
 
 def frame(n: int, size_bytes: int = 10) -> FrameData:
-    return FrameData("cam", 1, n, "jpeg", 32, 32, bytes(size_bytes))
+    return FrameData("cam", 1, n, n, 0, "jpeg", 32, 32, bytes(size_bytes))
 
 
 def request(t: int, frames: tuple[int, ...], deadline_ms: int = 1000) -> WindowRequest:
@@ -90,7 +90,7 @@ def test_a_window_whose_frames_are_here_is_submitted_in_their_order() -> None:
     [submit] = it.request(E, request(0, (0, 1, 2)), 5.0)
     assert isinstance(submit, Submit)
     assert (submit.key, submit.classes, submit.deadline) == (key(0), CLASSES, 6.0)
-    assert [each.n for each in submit.frames] == [0, 1, 2]
+    assert [each.n for each in submit.found.pictures] == [0, 1, 2]
 
 
 def test_missing_frames_are_asked_for_and_the_second_request_is_submitted() -> None:
@@ -236,7 +236,7 @@ def test_a_window_is_submitted_once_and_totals_never_fall_in_a_session(todo: lis
 def test_a_stream_of_frames_without_requests_stays_bounded(size_bytes: int) -> None:
     it = opened(cache_bytes=100_000)
     for n in range(2000):
-        it.frame(E, FrameData(f"s{n}", 1, 0, "jpeg", 32, 32, bytes(size_bytes)))
+        it.frame(E, FrameData(f"s{n}", 1, 0, 0, 0, "jpeg", 32, 32, bytes(size_bytes)))
     assert it.cache.size_bytes <= 100_000
     assert len(it._sessions[E].new_bytes) <= 256
     assert len(it.cache._streams) <= 200

@@ -29,14 +29,14 @@ ONE_OF_EACH = [
     protocol.Ping(3),
     protocol.Credit(4, 5, 1000),
     protocol.Refused("classes differ"),
-    protocol.FrameData("cam", 7, 3, "png", 6, 4, b"abc"),
+    protocol.FrameData("cam", 7, 3, 2, 1, "png", 6, 4, b"abc"),
     protocol.WindowRequest("cam", 7, 3, (12, 13), 800),
     protocol.Missing("cam", 7, 3, (13,)),
     protocol.Answer("cam", 7, 3, P, "m", 1.5),
     protocol.Dropped("cam", 7, 3, "expired"),
     protocol.Ready("w", "m", ("wave",), 2),
     protocol.Progress("w", 4),
-    protocol.Job(9, ("png", "png"), 6, 4, 800, (b"a", b"bc")),
+    protocol.Job(9, ("png", "png"), (0, 0), (1, 0), 6, 4, 800, (b"a", b"bc")),
     protocol.Done(9, P, 1.5, ""),
     protocol.Goodbye("w"),
     protocol.Pulse(4),
@@ -115,10 +115,10 @@ def test_a_mangled_message_is_a_wire_error_and_nothing_else(message, data) -> No
 @given(st.lists(st.binary(max_size=64), max_size=4))
 @example([])
 @example([b""])
-@example([b"CF\x01"])
-@example([b"CF\x01\x00"])
-@example([b"CF\x01\xff\x90"])
-@example([b"CF\x01\x00" + b"\x91" * 2000])
+@example([b"CF\x02"])
+@example([b"CF\x02\x00"])
+@example([b"CF\x02\xff\x90"])
+@example([b"CF\x02\x00" + b"\x91" * 2000])
 def test_foreign_bytes_are_a_wire_error(parts) -> None:
     with pytest.raises(WireError):
         wire.decode(parts)
@@ -139,7 +139,7 @@ def test_foreign_bytes_are_a_wire_error(parts) -> None:
 )
 def test_sizes_are_checked_before_anything_is_allocated(header, parts, says) -> None:
     with pytest.raises(WireError, match=says):
-        wire.decode([b"CF\x01\x00" + msgpack.packb(header), *parts])
+        wire.decode([b"CF\x02\x00" + msgpack.packb(header), *parts])
 
 
 @pytest.mark.parametrize("message", ONE_OF_EACH, ids=lambda m: type(m).__name__)

@@ -16,8 +16,8 @@ from rich.live import Live
 
 from clownfish import __version__
 from clownfish import log as logging
-from clownfish.cli.lab import lab_run_command
 from clownfish.cli.keys import keys_app
+from clownfish.cli.lab import lab_run_command
 from clownfish.cli.model import model_app
 from clownfish.cli.onerun import run_source
 from clownfish.cli.options import RunOptions
@@ -110,7 +110,7 @@ def run(
     source: Annotated[str, typer.Argument(help="A video file, images:FOLDER, camera:0, rtsp://…, shapes:test/0")],
     pair: Annotated[str, typer.Option(help="Models and settings: zoo:SET, or a .toml file")] = "",
     n_w: Annotated[int | None, typer.Option(help="Send every n_w-th window (and transitions)")] = None,
-    codec: Annotated[str | None, typer.Option(help="Uplink codec: raw, png, jpeg")] = None,
+    codec: Annotated[str | None, typer.Option(help="Uplink codec: raw, png, jpeg, webp, h264, hevc")] = None,
     cloud: Annotated[bool, typer.Option(help="Whether there is a cloud (one router, one worker) in the box")] = True,
     fast: Annotated[bool, typer.Option(help="As fast as the graph takes it, not in real time")] = False,
     seconds: Annotated[float | None, typer.Option(help="Play only the beginning")] = None,

@@ -1,16 +1,20 @@
-"""Codecs: how one frame becomes bytes for the uplink. Layer 1.
+"""Codecs: how frames become bytes for the uplink. Layer 1.
 
-To add one: a file here with a class like `base.Codec`, a line below, and it rides tests/test_codecs.py.
+To add one: a file here with a class like `base.Codec`, or `base.RunCodec` where frames are coded after others, a line
+below, and it rides tests/test_codecs.py.
 """
 
-from clownfish.codecs.base import Codec
+from clownfish.codecs.base import Codec, RunCodec
 from clownfish.registry import Registry
 
-CODECS: Registry[type[Codec]] = Registry(
+CODECS: Registry[type[Codec] | type[RunCodec]] = Registry(
     "codec",
     {
         "raw": "clownfish.codecs.raw:Raw",
         "png": "clownfish.codecs.png:Png",
         "jpeg": "clownfish.codecs.jpeg:Jpeg",
+        "webp": "clownfish.codecs.webp:Webp",
+        "h264": "clownfish.codecs.h264:H264Codec",
+        "hevc": "clownfish.codecs.hevc:HevcCodec",
     },
 )

@@ -84,7 +84,7 @@ class Dump:
     """(windows, features) of the local model."""
     p_remote: npt.NDArray[np.float32]
     frame_bytes: npt.NDArray[np.int64]
-    """(frames,) size of each frame as the codec encodes it."""
+    """(frames,) size of each frame as the codec encodes it, where every frame is sent."""
     label: npt.NDArray[np.int16] = field(default_factory=lambda: np.empty(0, np.int16))
     """(frames,) true class of each frame; UNLABELLED outside contexts, or without ground truth."""
     p_discard: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clownfish.chunks import Columns
-from clownfish.codecs.base import Codec
+from clownfish.codecs.base import Codec, RunCodec
+from clownfish.codecs.runs import StreamEncoder
 from clownfish.errors import DatasetError
 from clownfish.evaluation.dump import KINDS, UNLABELLED, Dump, Header
 from clownfish.evaluation.journal import Journal
@@ -34,7 +35,7 @@ def record(
     frames: Iterable[Pixels],
     local: WindowModel,
     remote: WindowModel,
-    codec: Codec,
+    codec: Codec | RunCodec,
     on_window: OnWindow | None = None,
     *,
     discard: WindowModel | None = None,
@@ -55,11 +56,12 @@ def record(
     windows_done, frames_done = sum(len(each["t"]) for each in chunks), sum(len(each["frame_bytes"]) for each in chunks)
     seen_again = 2 * -(-header.size // header.stride)
     part = _Part()
+    encoder = StreamEncoder(codec)
     count = 0
     for n, small, window in windows_of(header, frames, max(0, windows_done - seen_again)):
         count = n + 1
         if n >= frames_done:
-            part.frame_bytes.append(len(codec.encode(small)))
+            part.frame_bytes.append(len(encoder.encode([small])[0].data))
         if window is None:
             continue
         answers = part if window.t >= windows_done else _Part()

@@ -45,13 +45,13 @@ MALFORMED: list[list[bytes]] = [
     [b"", b"hello"],
     [os.urandom(200)],
     [b"CF"],
-    [b"CF\x01\xff"],
+    [b"CF\x02\xff"],
     [b"CF\x63\x00"],
     [END[:-3]],
     [END, b"more"],
-    [b"CF\x01\x07" + msgpack.packb(["a status", -1])],
-    [b"CF\x01\x02" + b"\x91" * 5000],  # a list in a list in a list
-    [b"CF\x01\x02" + b"\xdd\xff\xff\xff\xff"],  # a list of four thousand million
+    [b"CF\x02\x07" + msgpack.packb(["a status", -1])],
+    [b"CF\x02\x02" + b"\x91" * 5000],  # a list in a list in a list
+    [b"CF\x02\x02" + b"\xdd\xff\xff\xff\xff"],  # a list of four thousand million
     [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"],
     [END, *[b""] * 300],
 ]
@@ -159,17 +159,17 @@ def requests(edge: str) -> list[tuple[str, object]]:
     key = StreamKey(LONG, 2**63 - 1)
     last = 2**63 - 1
     return [
-        ("data", FrameData(*key, 0, "jpeg", 32, 32, blob)),
+        ("data", FrameData(*key, 0, 0, 0, "jpeg", 32, 32, blob)),
         ("data", WindowRequest(*key, 0, (0,), 1000)),
         ("control", Ping(last)),
         ("control", Hello(edge, CLASSES)),
         ("control", Hello(edge, CLASSES)),
-        *[("data", FrameData(*key, n, "jpeg", 32, 32, blob)) for n in range(16)],
+        *[("data", FrameData(*key, n, n, 0, "jpeg", 32, 32, blob)) for n in range(16)],
         ("data", WindowRequest(*key, last, tuple(range(16)), last)),  # a deadline that no worker's header can hold
         ("data", WindowRequest(*key, 1, (), last)),
         ("data", WindowRequest(*key, 2, (0,) * 256, last)),
         ("data", WindowRequest(*key, 3, (last,) * 256, last)),
-        ("data", FrameData(*key, 20, LONG, 8192, 8192, b"")),
+        ("data", FrameData(*key, 20, 20, 0, LONG, 8192, 8192, b"")),
         ("data", WindowRequest(*key, 4, (20,) * 16, 5000)),
         ("data", WindowRequest(*key, 5, (20, 0), 0)),
         *[("data", WindowRequest(*key, 100 + t, (0,), last)) for t in range(50)],

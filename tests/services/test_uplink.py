@@ -114,6 +114,45 @@ async def test_frames_that_the_router_has_are_not_sent_again(run_dir: Path, loca
         assert [frame.n for frame in it.received(FrameData)][20:] == [4, 5]
 
 
+def places(frames: list[object]) -> list[tuple[int, int, int]]:
+    """(n, run, place) of each."""
+    return [(frame.n, frame.run, frame.place) for frame in frames if isinstance(frame, FrameData)]
+
+
+async def test_a_run_goes_on_from_the_frames_sent_before_and_what_is_missed_begins_another(
+    run_dir: Path, local_only: Material
+) -> None:
+    async with cloud(run_dir, local_only, codec={"kind": "h264", "group": 24}) as it:
+        await it.hello()
+        it.tell(Credit(9, 1 << 20, 3000))
+        for t in (0, 1, 6):
+            await it.windows.put(window(t))
+            await it.requests(len(it.received(WindowRequest)) + 1)
+        sent = places(it.received(FrameData))
+        assert sent[:20] == [(n, 0, n) for n in range(20)]
+        assert sent[20:] == [(n, 1, n - 24) for n in range(24, 40)], "24 pictures are the longest run: it begins anew"
+        it.tell(Missing("cam", 7, 1, tuple(range(10, 20))))
+        await it.requests(4)
+        await it.windows.put(window(7))
+        await it.requests(5)
+        again = places(it.received(FrameData))[36:]
+        assert again[:10] == [(n, 2, n - 10) for n in range(10, 20)]
+        assert again[10:] == [(n, 2, 10 + n - 40) for n in range(40, 44)]
+
+
+async def test_a_run_begins_anew_in_a_new_session(run_dir: Path, local_only: Material) -> None:
+    async with cloud(run_dir, local_only, codec={"kind": "h264"}) as it:
+        await it.hello()
+        it.tell(Credit(9, 1 << 20, 3000))
+        await it.windows.put(window(0))
+        await it.requests(1)
+        it.tell(Again("restarted"))
+        await it.hello(2)
+        it.tell(Credit(9, 1 << 20, 3000))
+        await it.requests(2)
+        assert places(it.received(FrameData))[16:] == [(n, 0, n) for n in range(16)]
+
+
 async def test_an_answer_reaches_fusion_once(run_dir: Path, local_only: Material) -> None:
     async with cloud(run_dir, local_only) as it:
         await it.hello()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from clownfish.evaluation.cli.codecs import codecs
 from clownfish.evaluation.cli.dump import dump
 from clownfish.evaluation.cli.join import join
 from clownfish.evaluation.cli.methods import methods
@@ -18,5 +19,5 @@ eval_app = typer.Typer(
 )
 
 
-for command in (streams, dump, join, replay, figure, table, paper, methods, policies):
+for command in (streams, dump, join, replay, figure, table, paper, methods, policies, codecs):
     eval_app.command()(command)

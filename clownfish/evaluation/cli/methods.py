@@ -18,6 +18,7 @@ from clownfish.evaluation.cli.options import (
     Root,
     Videos,
     chosen_set,
+    numbers,
     plugin,
     settings_of,
 )
@@ -76,26 +77,14 @@ def methods(
             streams,
             said.fusion,
             [plugin(each) for each in method],
-            intervals=_numbers("--n-w", n_w, 1),
-            lags=_numbers("--lags", lags, 0),
+            intervals=numbers("--n-w", n_w, 1),
+            lags=numbers("--lags", lags, 0),
             policy=plugin(policy),
             said=status.update,
         )
     write_rows(output / "methods.csv", Row, rows)
     save(draw(rows), output / "methods.png")
     _show(rows)
-
-
-def _numbers(option: str, text: str, least: int) -> list[int]:
-    from clownfish.errors import ConfigError
-
-    try:
-        numbers = [int(word) for word in text.split(",")]
-    except ValueError:
-        numbers = [least - 1]
-    if min(numbers) < least:
-        raise ConfigError(f"{option} is {text!r}; expected whole numbers of at least {least}, commas between")
-    return numbers
 
 
 def _show(rows: list[Row]) -> None:

@@ -35,7 +35,9 @@ Pair = Annotated[
 Local = Annotated[str, typer.Option(help="Local model, in place of the pair's.")]
 Remote = Annotated[str, typer.Option(help="Remote model, in place of the pair's.")]
 Discard = Annotated[str, typer.Option(help="Early-discard model, in place of the pair's.")]
-CodecName = Annotated[str, typer.Option("--codec", metavar="KIND[,OPTION=VALUE...]", help="raw, png, jpeg.")]
+CodecName = Annotated[
+    str, typer.Option("--codec", metavar="KIND[,OPTION=VALUE...]", help="raw, png, jpeg, webp, h264, hevc.")
+]
 DumpFolder = Annotated[Path, typer.Option("--dumps", help="Folder where the models' answers are kept.")]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 PrecisionName = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")]
@@ -115,3 +117,16 @@ def one_of(option: str, read: str, allowed: tuple[T, ...]) -> T:
         if value == read:
             return value
     raise ConfigError(f"{option} is {read!r}; expected {', '.join(allowed)}")
+
+
+def numbers(option: str, text: str, least: int) -> list[int]:
+    """`1,6` → those numbers. Raises ConfigError that names `option` where one is none, or below `least`."""
+    from clownfish.errors import ConfigError
+
+    try:
+        read = [int(word) for word in text.split(",")]
+    except ValueError:
+        read = [least - 1]
+    if min(read) < least:
+        raise ConfigError(f"{option} is {text!r}; expected whole numbers of at least {least}, commas between")
+    return read

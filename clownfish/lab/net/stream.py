@@ -68,7 +68,7 @@ def zeromq_stream(sender: Namespace, receiver: Namespace, address: str, seconds:
 
     async def send(bus: Bus) -> None:
         dealer = bus.dealer(f"tcp://{address}:{_PORT}", "stream", (), routing_id=fresh_routing_id(), hwm=8, large=True)
-        frame = FrameData("stream", 0, 0, "raw", 1, 1, bytes(size))
+        frame = FrameData("stream", 0, 0, 0, 0, "raw", 1, 1, bytes(size))
         await dealer.put(frame)  # waits until there is a connection
         begin, sent = time.monotonic(), 0
         while True:
