@@ -44,7 +44,7 @@ def result(
     made.down_bytes = sum(part.down_bytes for part in parts)
     made.seconds = sum(part.seconds for part in parts)
     made.cpu = {"local": 0.25, "fusion": 0.125, "router": 0.0625, "worker-0": 0.5, "link": 0.1}
-    made.lags = {} if method == "edge-only" else {"0": 6, "2": 3, "12": 1}
+    made.lags = {} if method == "edge-only" else {"0": 6, "2": 3, "16+": 1}
     return made
 
 

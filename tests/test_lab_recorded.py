@@ -41,7 +41,7 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert {
         name: getattr(read, name) for name in ("method", "profile", "backend", "n_w", "codec", "cpu", "accuracy")
     } == {name: numbers[name] for name in ("method", "profile", "backend", "n_w", "codec", "cpu", "accuracy")}
-    assert read.lags == {0: 6, 2: 3, 12: 1}
+    assert read.answers == {0: 6, 2: 3, 16: 1}
     assert [part.rate_mbit for part in read.parts] == list(RATES)
     assert read.accuracy == {"live": 0.8, "final": 0.9}
     assert read.frames == 400
@@ -73,6 +73,13 @@ def test_a_file_that_the_lab_did_not_write_is_named(tmp_path: Path, text: str, s
         read_recorded(path)
     assert str(path) in str(raised.value)
     assert "record it anew" in str(raised.value)
+
+
+def test_a_lag_that_is_no_number_is_named(tmp_path: Path) -> None:
+    odd = result("clownfish", "lan")
+    odd.lags = {"soon": 1}
+    with pytest.raises(DatasetError, match="lags has 'soon'; expected numbers of windows"):
+        read_recorded(write_results(tmp_path / "x.json", [odd]))
 
 
 def test_an_experiment_recorded_twice_is_not_chosen_from_by_chance(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ class Recorded:
     n_w: int | None
     codec: str
     fps: tuple[float, ...]
-    lags: Mapping[int, int]
+    lags: Mapping[str, int]
+    """As counted live: the last is of that lag and more, as in "16+"."""
     cpu: Mapping[str, float]
     lost: Mapping[str, int]
     up_bytes: int
@@ -55,6 +56,19 @@ class Recorded:
     accuracy: Mapping[str, float]
     frames: int
     parts: tuple[RecordedPart, ...]
+
+    def __post_init__(self) -> None:
+        for label in self.lags:
+            if not label.removesuffix("+").isdecimal():
+                raise ValueError(f"lags has {label!r}; expected numbers of windows, the last with a + behind")
+
+    @property
+    def answers(self) -> dict[int, int]:
+        """Lag → answers applied with it, in order; what is later than was counted apart is with the last."""
+        found = {int(label.removesuffix("+")): 0 for label in self.lags}
+        for label, count in self.lags.items():
+            found[int(label.removesuffix("+"))] += count
+        return dict(sorted(found.items()))
 
     @property
     def key(self) -> tuple[str, str, int | None, str]:

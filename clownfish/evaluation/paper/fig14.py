@@ -39,9 +39,9 @@ def compute(context: Context) -> list[Row]:
         raise Unavailable("no experiment of Clownfish in a network that stays as it is is recorded, as in fig14.toml")
     found.sort(key=lambda run: ORDER.index(run.profile) if run.profile in ORDER else len(ORDER))
     return [
-        Row(run.profile, name(run), lag, windows, windows / sum(run.lags.values()))
+        Row(run.profile, name(run), lag, windows, windows / sum(run.answers.values()))
         for run in found
-        for lag, windows in sorted(run.lags.items())
+        for lag, windows in run.answers.items()
     ]
 
 
