@@ -25,6 +25,7 @@ from clownfish.settings import FusionSection
 from clownfish.sources.truth import Context as Interval
 from clownfish.sources.truth import Truth
 from clownfish.training.export import export
+from tests.lab_results import write_experiments
 from tests.model_files import CLASSES, answering
 from tests.videos import frame, write_video
 
@@ -94,4 +95,5 @@ def small_context(folder: Path, processes: int = 1) -> Context:
         folder / "models",
         processes,
         engines=("torch",),
+        lab=write_experiments(folder / "lab"),
     )

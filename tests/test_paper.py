@@ -298,9 +298,10 @@ def test_every_figure_has_its_place_in_the_report(context: Context) -> None:
 @pytest.mark.parametrize(
     ("arguments", "kind", "said"),
     [
-        (["figure", "5"], ConfigError, "figure '5': there are 1, 2, 7, 8, 9, 10, discard"),
+        (["figure", "5"], ConfigError, "figure '5': there are 1, 2, 7, 8, 9, 10, 11, 12, 13, 14, 15, discard"),
         (["figure", "table3"], ConfigError, "figure 'table3'|figure '3'"),
-        (["table", "2"], ConfigError, "table '2': there are 3"),
+        (["table", "1"], ConfigError, "table '1': there are 2, 3"),
+        (["figure", "13", "--lab", "nowhere"], ConfigError, "--lab nowhere: no such file or folder"),
         (["paper", "--data", "xy"], ConfigError, "no evaluation set 'xy'; known: puppets, ucf9"),
         (["figure", "7", "--data", "ucf9", "--root", "nowhere"], DatasetError, "nowhere: no such folder"),
         (["figure", "9", "--local2", "x"], ConfigError, "--local2 and --siminet2 go together"),

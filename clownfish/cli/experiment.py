@@ -31,6 +31,7 @@ from clownfish.lab.folder import run_folder
 from clownfish.lab.net.network import Network
 from clownfish.lab.net.plan import CLOUD_ADDRESS
 from clownfish.lab.net.profile import Profile
+from clownfish.lab.recorded import in_cloud
 from clownfish.lab.throughput import Reading, rates
 from clownfish.messages import Status
 from clownfish.metrics import Histogram
@@ -82,12 +83,43 @@ def read_experiment(name: str) -> Experiment:
 
 
 @dataclass
+class Part:
+    """One source's share of a result: where a profile goes by videos, a section of Fig. 13."""
+
+    source: str
+    rate_mbit: float | None = None
+    """The uplink's cap while it was played; None where there is none, or it changed."""
+    fps: list[float] = field(default_factory=list)
+    up_bytes: int = 0
+    down_bytes: int = 0
+    seconds: float = 0.0
+    confusions: dict[str, Ints] = field(default_factory=dict)
+
+    def numbers(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            **{
+                name: getattr(self, name)
+                for name in ("source", "rate_mbit", "fps", "up_bytes", "down_bytes", "seconds")
+            },
+            **_scores(self.confusions),
+        }
+
+
+@dataclass
 class Result:
     """What came of one method in one network, over all sources."""
 
     method: Method
     profile: str
     backend: str
+    pair: str = ""
+    n_w: int | None = None
+    """As the filter had it; None where it has none."""
+    codec: str = ""
+    """On the uplink; empty without one."""
+    parts: list[Part] = field(default_factory=list)
+    """By source."""
     fps: list[float] = field(default_factory=list)
     """Frames answered per second, in samples of 5 s: of cloud-only those that the cloud answered."""
     lags: dict[str, int] = field(default_factory=dict)
@@ -107,14 +139,24 @@ class Result:
     interrupted: bool = False
 
     def numbers(self) -> dict[str, Any]:
-        """As JSON values."""
+        """As JSON values; `clownfish.lab.recorded` reads them."""
         p50, p99 = (self.latency.percentile(q) for q in (50, 99))
         return {
-            **{name: getattr(self, name) for name in ("method", "profile", "backend", "fps", "lags", "cpu", "lost")},
+            **{name: getattr(self, name) for name in ("method", "profile", "backend", "pair", "n_w", "codec")},
+            **{name: getattr(self, name) for name in ("fps", "lags", "cpu", "lost")},
             **{name: getattr(self, name) for name in ("up_bytes", "down_bytes", "seconds", "interrupted")},
             "latency_ms": {"p50": p50 and p50 / 1e6, "p99": p99 and p99 / 1e6},
-            "accuracy": {name: accuracy(matrix) for name, matrix in self.confusions.items()},
+            **_scores(self.confusions),
+            "parts": [part.numbers() for part in self.parts],
         }
+
+
+def _scores(confusions: Mapping[str, Ints]) -> dict[str, Any]:
+    """Accuracy, and over how many frames that is."""
+    return {
+        "accuracy": {name: accuracy(matrix) for name, matrix in confusions.items()},
+        "frames": max((int(matrix.sum()) for matrix in confusions.values()), default=0),
+    }
 
 
 def run_experiment(experiment: Experiment, profile: Profile, console: Console) -> Result:
@@ -129,16 +171,12 @@ def run_experiment(experiment: Experiment, profile: Profile, console: Console) -
         profile = replace(profile, timeline=replace(profile.timeline, by=experiment.by))
     with Network(profile) as network:
         result = Result(experiment.method, profile.name, network.plan.backend)
+        result.pair = pair_name(experiment.sources[0], experiment.pair)
         for n, source in enumerate(experiment.sources):
             if not result.interrupted:
                 _play(experiment, source, n, network, result, console)
         result.cpu = {name: share / len(experiment.sources) for name, share in result.cpu.items()}
     return result
-
-
-def in_cloud(process: str) -> bool:
-    """Whether the process called so runs beyond the network."""
-    return process.partition("-")[0] in ("router", "worker")
 
 
 def options_of(experiment: Experiment, source: str) -> RunOptions:
@@ -241,16 +279,35 @@ def _play(experiment: Experiment, source: str, number: int, network: Network, re
         result.interrupted = outcome.interrupted
         if watch.begin_s is None:
             return  # interrupted before the stream began
+        result.n_w = config.filter.policy.table().get("n_w")
+        result.codec = "" if config.uplink is None else config.uplink.codec.kind
         whole = rates(watch.readings(experiment.method), watch.begin_s + _MARGIN_S, (watch.end_s or end_s) - _MARGIN_S)
-        result.fps += [config.window.stride * rate for rate in whole]
-        result.up_bytes += up.bytes_out - watch.before[0].bytes_out
-        result.down_bytes += down.bytes_out - watch.before[1].bytes_out
-        result.seconds += end_s - watch.begin_s
+        part = Part(
+            source,
+            _rate_mbit(network.profile, number),
+            [config.window.stride * rate for rate in whole],
+            up.bytes_out - watch.before[0].bytes_out,
+            down.bytes_out - watch.before[1].bytes_out,
+            end_s - watch.begin_s,
+        )
+        result.parts.append(part)
+        result.fps += part.fps
+        result.up_bytes += part.up_bytes
+        result.down_bytes += part.down_bytes
+        result.seconds += part.seconds
         _add(result.cpu, {name: usage.cpu_share for name, usage in outcome.usage.items()})
         _add(result.cpu, {"link": watch.link_share(end_s)} if network.link_pid is not None else {})
         _add_counts(result, outcome)
         read_answers(outcome, Path(answers_file(options, folder)))
-        _score(result, config, outcome, Path(answers_file(options, folder)), pair_name(source, experiment.pair))
+        _score(part, result, config, outcome, Path(answers_file(options, folder)), pair_name(source, experiment.pair))
+
+
+def _rate_mbit(profile: Profile, number: int) -> float | None:
+    """The uplink's cap while that source is played, where it is one."""
+    timeline = profile.timeline
+    if timeline.by == "time" and not timeline.steady:
+        return None
+    return timeline.phases[timeline.at_video(number)].up.rate_mbit
 
 
 def _add(total: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -268,7 +325,7 @@ def _add_counts(result: Result, outcome: Outcome) -> None:
         _add(result.lost, labelled(uplink, "dropped", "reason"))
 
 
-def _score(result: Result, config: Config, outcome: Outcome, answers: Path, pair: str) -> None:
+def _score(part: Part, result: Result, config: Config, outcome: Outcome, answers: Path, pair: str) -> None:
     truth = truth_of(config.streams[0].source)
     if truth is None:
         return
@@ -280,7 +337,7 @@ def _score(result: Result, config: Config, outcome: Outcome, answers: Path, pair
     elif result.method == "edge-only":
         said = {"live": outcome.live}
     for name, labels in said.items():
-        matrix = score_labels(config, truth, outcome.frames, labels)
+        matrix = part.confusions[name] = score_labels(config, truth, outcome.frames, labels)
         result.confusions[name] = result.confusions.get(name, np.zeros_like(matrix)) + matrix
 
 

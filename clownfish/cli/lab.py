@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from clownfish import log as logging
-from clownfish.cli.experiment import METHODS, Method, Result, in_cloud, read_experiment, run_experiment
+from clownfish.cli.experiment import METHODS, Method, Result, read_experiment, run_experiment
 from clownfish.cli.tables import plain_table
 from clownfish.errors import ConfigError
 from clownfish.evaluation.metrics import accuracy
 from clownfish.lab.net.capabilities import capabilities
 from clownfish.lab.net.plan import plan
 from clownfish.lab.net.profile import read_profile
+from clownfish.lab.recorded import in_cloud
 
 
 def lab_run_command(

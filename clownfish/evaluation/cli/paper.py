@@ -18,11 +18,18 @@ Out = Annotated[Path | None, typer.Option(help="Folder for what is made. Default
 Local2 = Annotated[str, typer.Option(help="Another local model, for Figure 9. Default: the pair's, given less to see.")]
 SimiNet2 = Annotated[str, typer.Option(help="The SimiNet that was trained on --local2.")]
 Engines = Annotated[str, typer.Option(help="Of Figure 1: names, with commas.")]
+Lab = Annotated[
+    Path | None,
+    typer.Option(
+        help="What `clownfish lab run --json` wrote, a file or a folder of them: for Figures 11 to 15 and Table II. "
+        "Default: runs/lab/DATA."
+    ),
+]
 Processes = Annotated[int, typer.Option(min=0, help="That replay at once; 0: one a core.")]
 
 
 def figure(
-    number: Annotated[str, typer.Argument(help="1, 2, 7, 8, 9, 10; or discard, contexts, moments.")],
+    number: Annotated[str, typer.Argument(help="1, 2, 7 to 15; or discard, contexts, moments.")],
     data: Data = "puppets",
     root: Root = None,
     out: Out = None,
@@ -31,6 +38,7 @@ def figure(
     siminet2: SimiNet2 = "",
     engines: Engines = "all",
     dumps: DumpFolder = Path("runs/dumps"),
+    lab: Lab = None,
     processes: Processes = 0,
     device: DeviceName = "auto",
 ) -> None:
@@ -40,17 +48,18 @@ def figure(
         "figure",
         name,
         out or _folder(data),
-        _context(data, root, pair, local2, siminet2, engines, dumps, processes, device),
+        _context(data, root, pair, local2, siminet2, engines, dumps, lab, processes, device),
     )
 
 
 def table(
-    number: Annotated[str, typer.Argument(help="3.")],
+    number: Annotated[str, typer.Argument(help="2 or 3.")],
     data: Data = "puppets",
     root: Root = None,
     out: Out = None,
     pair: Pair = "",
     dumps: DumpFolder = Path("runs/dumps"),
+    lab: Lab = None,
     processes: Processes = 0,
     device: DeviceName = "auto",
 ) -> None:
@@ -59,7 +68,7 @@ def table(
         "table",
         f"table{number}",
         out or _folder(data),
-        _context(data, root, pair, "", "", "all", dumps, processes, device),
+        _context(data, root, pair, "", "", "all", dumps, lab, processes, device),
     )
 
 
@@ -72,6 +81,7 @@ def paper(
     siminet2: SimiNet2 = "",
     engines: Engines = "all",
     dumps: DumpFolder = Path("runs/dumps"),
+    lab: Lab = None,
     processes: Processes = 0,
     device: DeviceName = "auto",
 ) -> None:
@@ -85,7 +95,7 @@ def paper(
 
     folder = out or _folder(data)
     command = "clownfish " + " ".join(map(shlex.quote, sys.argv[1:]))
-    with _context(data, root, pair, local2, siminet2, engines, dumps, processes, device) as context:
+    with _context(data, root, pair, local2, siminet2, engines, dumps, lab, processes, device) as context:
         written = make_paper(context, folder, command)
     Console().print(f"{written}", highlight=False, soft_wrap=True)
 
@@ -128,6 +138,7 @@ def _context(
     siminet2: str,
     engines: str,
     dumps: Path,
+    lab: Path | None,
     processes: int,
     device: str,
 ) -> Iterator[Context]:
@@ -144,6 +155,8 @@ def _context(
     if bool(local2) != bool(siminet2):
         raise ConfigError("--local2 and --siminet2 go together: a SimiNet belongs to the model that it was trained on")
     named = () if engines == "all" else tuple(engines.split(","))
+    if lab is not None and not lab.exists():
+        raise ConfigError(f"--lab {lab}: no such file or folder; expected what `clownfish lab run --json` wrote")
     for engine in named:
         if engine not in ENGINES.names():
             raise ConfigError(f"unknown engine {engine!r}; known: {', '.join(ENGINES.names())}")
@@ -159,4 +172,5 @@ def _context(
             local2,
             siminet2,
             named,
+            lab or Path("runs/lab") / data,
         )

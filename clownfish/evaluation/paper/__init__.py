@@ -1,4 +1,5 @@
-"""The paper's evaluation (§VI), figure by figure, over recorded answers: `clownfish eval figure`, `table` and `paper`.
+"""The paper's evaluation (§VI), figure by figure, over recorded answers, and over
+what the network lab recorded: `clownfish eval figure`, `table` and `paper`.
 
 To add a figure: a file here that ends in an `Exhibit` (compute → rows, draw(rows) → picture), a line below, and it
 rides tests/test_paper.py. To show it in the report, name it in a section (`sections.py`).
@@ -18,6 +19,12 @@ EXHIBITS: Registry[Exhibit[Any]] = Registry(
         "fig8": "clownfish.evaluation.paper.fig8:FIGURE",
         "fig9": "clownfish.evaluation.paper.fig9:FIGURE",
         "fig10": "clownfish.evaluation.paper.fig10:FIGURE",
+        "fig11": "clownfish.evaluation.paper.fig11:FIGURE_11",
+        "fig12": "clownfish.evaluation.paper.fig11:FIGURE_12",
+        "fig13": "clownfish.evaluation.paper.fig13:FIGURE",
+        "fig14": "clownfish.evaluation.paper.fig14:FIGURE",
+        "fig15": "clownfish.evaluation.paper.fig15:FIGURE",
+        "table2": "clownfish.evaluation.paper.table2:TABLE",
         "table3": "clownfish.evaluation.paper.table3:TABLE",
         "discard": "clownfish.evaluation.paper.early_discard:FIGURE",
         "contexts": "clownfish.evaluation.paper.contexts:FIGURE",

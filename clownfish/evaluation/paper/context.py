@@ -20,6 +20,7 @@ from clownfish.evaluation.paper.sweep import Bench, Outcome, Rhos, Setting, Stre
 from clownfish.evaluation.recorder import Recorder
 from clownfish.evaluation.replay import Floats, rhos
 from clownfish.evaluation.sets import PairSettings
+from clownfish.lab.recorded import Recorded, read_recorded
 from clownfish.models.description import check_siminet, read_description, read_siminet_description
 from clownfish.similarity.base import Similarity
 
@@ -42,6 +43,8 @@ class Context:
     """The SimiNet that was trained on it."""
     engines: tuple[str, ...] = ()
     """Of Figure 1; empty: all."""
+    lab: Path | None = None
+    """What `clownfish lab run --json` wrote: a file, or a folder of them. None: nothing was recorded."""
     _rho: dict[str, Sequence[Floats]] = field(default_factory=dict, repr=False)
     _outcomes: dict[Setting, list[Outcome]] = field(default_factory=dict, repr=False)
     _rows: dict[str, list[Any]] = field(default_factory=dict, repr=False)
@@ -99,6 +102,11 @@ class Context:
             self.say(f"{self.data.name}: {exhibit.title} …")
             self._rows[name] = exhibit.rows_as(exhibit.compute(self))
         return self._rows[name]
+
+    @cached_property
+    def experiments(self) -> list[Recorded]:
+        """What the network lab recorded; nothing where there is no such file. Raises DatasetError."""
+        return read_recorded(self.lab) if self.lab is not None and self.lab.exists() else []
 
     @cached_property
     def cross_view(self) -> Context:

@@ -3,6 +3,7 @@ the edge, a ResNeXt-101 in the cloud)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -33,3 +34,12 @@ SOME = (
     Recorded("Clownfish, 5 Mbit/s (n_w = 8)", 56.69, None),
     Recorded("cloud-only", 58.98, None),
 )
+
+FRAME_RATES: Mapping[str, tuple[float | None, float | None, float | None, float | None]] = {
+    "edge-only": (32.0, 32.0, 32.0, 32.0),
+    "cloud-only": (31.8, 30.7, 21.0, 30.3),
+    "early discard": (26.7, None, 20.0, None),
+    "Clownfish": (31.0, 31.0, 31.0, 31.0),
+}
+"""Frames per second over no cap, 7.5, 5 Mbit/s and no cap (Fig. 13, Table II), a mean each; None where the logs have
+none. Clownfish had n_w = 8 at 5 Mbit/s, else 6."""
