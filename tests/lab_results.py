@@ -68,7 +68,7 @@ def write_experiments(folder: Path) -> Path:
         result("edge-only", "abca", codec=""),
         result("cloud-only", "abca", None, fps=14.0),
         result("early-discard", "abca", None, fps=25.0),
-        *(result("clownfish", "abca", n_w, codec) for n_w, codec in ((6, "png"), (8, "png"), (6, "jpeg"))),
+        *(result("clownfish", "abca", n_w, codec) for n_w, codec in ((6, "jpeg"), (8, "png"), (6, "png"))),
     ]
     write_results(folder / "fig13.json", changing)
     write_results(folder / "fig14.json", steady)

@@ -103,7 +103,7 @@ def test_where_nothing_was_recorded_the_figure_says_what_to_run(name: str, lab: 
 
 def test_accuracies_of_other_streams_do_not_stand_side_by_side(tmp_path: Path) -> None:
     lab = write_results(tmp_path / "x.json", [result("clownfish", "lan"), result("edge-only", "lan", sources=("z",))])
-    with pytest.raises(DatasetError, match="edge-only in lan was run on z, clownfish in lan on a, b, c, d"):
+    with pytest.raises(DatasetError, match="clownfish in lan was run on a, b, c, d, edge-only in lan on z"):
         fig11.compute_11(context_of(lab))
 
 
@@ -124,6 +124,12 @@ def test_figure_12_takes_the_paper_s_n_w_for_its_value(context: Context) -> None
     assert papers["Clownfish, n_w 6, PNG", "5 Mbit/s"] is None
     assert papers["Clownfish, n_w 6, PNG", "7.5 Mbit/s"] == pytest.approx(0.5709)
     assert papers["early discard", "no cap"] == 0.5548
+
+
+def test_a_method_has_its_place_and_colour_in_whatever_order_it_was_recorded(context: Context) -> None:
+    names = list(dict.fromkeys(row.method for row in fig13.compute(context)))
+    clownfish = ["Clownfish, n_w 6, PNG", "Clownfish, n_w 8, PNG", "Clownfish, n_w 6, JPEG"]
+    assert names == ["edge-only", "cloud-only", "early discard", *clownfish]
 
 
 def test_figure_13_and_table_2_are_of_the_same_samples(context: Context) -> None:

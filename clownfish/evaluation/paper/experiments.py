@@ -24,7 +24,10 @@ _OURS = (
 
 
 def runs(context: Context, networks: Collection[str] = (), file: str = "fig14") -> list[Recorded]:
-    """Those in these networks, or in all. Raises Unavailable where there is none, and says what to run."""
+    """Those in these networks, or in all: baselines first, then Clownfish with PNG, then with other codecs.
+
+    Raises Unavailable where there is none, and says what to run.
+    """
     found = [run for run in context.experiments if not networks or run.profile in networks]
     if not found:
         into = "FILE.json" if context.lab is None else context.lab
@@ -32,7 +35,17 @@ def runs(context: Context, networks: Collection[str] = (), file: str = "fig14") 
         raise Unavailable(
             f"no experiments recorded: run sudo deploy/netem/lab.sh run configs/lab/{file}.toml --json {into}"
         )
-    return found
+    return sorted(found, key=_place)
+
+
+def _place(run: Recorded) -> tuple[int, bool, str, int]:
+    methods = ("edge-only", "cloud-only", "early-discard", OURS)
+    return (
+        methods.index(run.method) if run.method in methods else len(methods),
+        run.codec != "png",
+        run.codec,
+        run.n_w or 0,
+    )
 
 
 def of_the_same_streams(found: list[Recorded]) -> list[Recorded]:

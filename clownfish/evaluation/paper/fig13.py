@@ -71,7 +71,7 @@ def draw(rows: Sequence[Row]) -> Figure:
             if here[0].paper is not None:
                 ends = (begin * SAMPLE_S, (begin + length) * SAMPLE_S)
                 axes.hlines(
-                    here[0].paper, *ends, color="#D55E00", linestyle="--", linewidth=1.0, label="the paper's mean"
+                    here[0].paper, *ends, color="#888888", linestyle="--", linewidth=1.0, label="the paper's mean"
                 )
             axes.axvline(begin * SAMPLE_S, color="#bbbbbb", linewidth=0.8)
             axes.text(
@@ -80,6 +80,7 @@ def draw(rows: Sequence[Row]) -> Figure:
         style.tidy(
             axes, method, "time, s" if n >= len(methods) - COLUMNS else "", "frames/s" if n % COLUMNS == 0 else ""
         )
+        axes.tick_params(labelbottom=n >= len(methods) - COLUMNS)  # also where the panel below is left empty
     panels[0, 0].set_ylim(0, max(36.0, 1.1 * max(row.fps for row in rows)))
     style.legend_below(figure, panels[0, 0], columns=2)
     return figure
