@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from clownfish.errors import ClownfishError, ConfigError, DatasetError, ModelError
+from clownfish.evaluation.beyond import methods as fusion_methods
+from clownfish.evaluation.beyond import policies
 from clownfish.evaluation.cli import eval_app
 from clownfish.evaluation.paper import EXHIBITS, contexts, fig2, fig7, methods, reasons, style
 from clownfish.evaluation.paper.base import Table, Unavailable
@@ -331,5 +333,8 @@ def test_the_figures_in_the_notes_are_of_todays_columns_and_have_their_pictures(
     if path.stem == "claims":
         assert len(read_rows(path, ClaimRow)) == len(CLAIMS)
         return
-    assert read_rows(path, EXHIBITS.get(path.stem).row)
+    beyond = {"policies": policies.Row, "methods": fusion_methods.Row}.get(path.stem.partition("-")[0])
+    assert read_rows(path, beyond or EXHIBITS.get(path.stem).row)
+    if "-" in path.stem:  # one line of a table, see the notes: it has no picture
+        return
     assert path.with_suffix(".png").stat().st_size <= LARGEST_PNG
