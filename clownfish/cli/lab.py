@@ -103,10 +103,6 @@ def _row(result: Result) -> tuple[str, ...]:
     )
 
 
-def _percent(result: Result, name: str) -> str:
-    return f"{accuracy(result.confusions[name]):.1%}" if name in result.confusions else "-"
-
-
 def _method(name: str) -> Method:
     for each in METHODS:
         if each == name:
