@@ -119,7 +119,7 @@ async def test_a_session_is_its_keys_and_cannot_be_fed_by_another(cloud: Graph, 
     with peer(victim, AT.control, routing_id) as control, peer(thief, AT.data, routing_id) as data:
         control.send_multipart(wire.encode(Hello("victim", CLASSES)))
         await until(lambda: control.poll(0) != 0, "the victim has credit")
-        data.send_multipart(wire.encode(FrameData("cam", 1, 0, "jpeg", 32, 32, b"forged")))
+        data.send_multipart(wire.encode(FrameData("cam", 1, 0, 0, 0, "jpeg", 32, 32, b"forged")))
         data.send_multipart(wire.encode(WindowRequest("cam", 1, 0, (0,), 1000)))
         await until(
             lambda: cloud.counter("router", "requests_without_session") > 0, "the thief has no session of that name"
