@@ -164,7 +164,7 @@ async def test_nobody_else_comes_in_and_hears_why_in_words(
     assert re.search(words, why), why
     assert not pushing.done()
     pushing.cancel()
-    assert cloud.count("refused_keys") + cloud.count("handshakes_failed") > 0
+    await until(lambda: cloud.count("refused_keys") + cloud.count("handshakes_failed") > 0, "it is counted", GRACE_S)
     await reaches(cloud, await cloud.device("honest"))
     assert len(cloud.came) == 1
 

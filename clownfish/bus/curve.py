@@ -216,7 +216,10 @@ def in_words(kind: int, value: int, endpoint: str, curve: Credentials | None) ->
             f"{endpoint} breaks off each handshake: router_key {curve.router} is not that router's key, most likely; "
             "compare it with router.pub there"
         )
-    return f"{endpoint} breaks off each handshake: what listens there is no router of this release, most likely"
+    return (  # a router with keys may hang up before the other side has read which mechanism it wants
+        f"{endpoint} breaks off each handshake: it wants CURVE and this device came without: give it key and "
+        "router_key (clownfish keys new); or what listens there is no router of this release"
+    )
 
 
 def monitor_of(socket: zmq.asyncio.Socket) -> zmq.asyncio.Socket:
