@@ -69,11 +69,15 @@ class _Stream(Generic[P]):
     """(t, ρ, p_local) of windows that are not here yet, oldest first."""
     newest_window: int = -1
     newest_rho: int = -1
+    _sees_local: SeesLocal | None = field(init=False)
+
+    def __post_init__(self) -> None:  # once: looking for methods by name costs, and asking comes with every window
+        self._sees_local = self.policy if isinstance(self.policy, SeesLocal) else None
 
     def asked(self, t: int, rho: float | None, p_local: Vector | None) -> bool:
         """Whether the policy wants window t, now that `local` has spoken."""
-        if p_local is not None and isinstance(self.policy, SeesLocal):
-            return self.policy.on_local(t, rho, p_local)
+        if p_local is not None and self._sees_local is not None:
+            return self._sees_local.on_local(t, rho, p_local)
         return self.policy.on_rho(t, rho)
 
 

@@ -115,7 +115,8 @@ def test_many_processes_find_what_one_finds(context: Context) -> None:
 def test_a_setting_may_have_another_fusion_method_and_other_options(context: Context) -> None:
     bench = Bench(context.streams, {methods.COSINE: context.rho(methods.COSINE)}, context.models.fusion)
     plain = Setting.of(methods.COSINE, 3, 1)
-    same = dataclasses.replace(plain, fuse="exponential", fusion=(("theta", context.models.fusion.theta),))
+    theta = context.models.fusion.theta
+    same = dataclasses.replace(plain, fusion=(("method", Plugin("exponential")), ("theta", theta)))
     remote_alone = dataclasses.replace(Setting.of(methods.COSINE, 1, 0), fusion=(("remote_weight", 1.0),))
     late = dataclasses.replace(plain, lag=None, network=FixedLag(1))
     found = sweep(bench, [plain, same, remote_alone, late])
@@ -126,7 +127,7 @@ def test_a_setting_may_have_another_fusion_method_and_other_options(context: Con
     for stream, outcome in zip(context.streams, found[remote_alone], strict=True):
         np.testing.assert_array_equal(outcome.live, stream.dump.p_remote.argmax(1))
     with pytest.raises(ConfigError, match="known:"):
-        sweep(bench, [dataclasses.replace(plain, fuse="nearest")])
+        sweep(bench, [dataclasses.replace(plain, fusion=(("method", Plugin("nearest")),))])
 
 
 def test_claims_are_decided_and_a_failed_one_has_its_reason(context: Context) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,6 +59,14 @@ class RecordSettings:
 _Identities = tuple[tuple[str, ...], ModelIdentity, ModelIdentity, ModelIdentity | None]
 
 
+Say = Callable[[str], None]
+
+
+def told(say: Say, what: str) -> OnWindow:
+    """Says now and then which window it is."""
+    return lambda t: say(f"{what}, window {t}") if t % 100 == 0 else None
+
+
 class Recorder:
     """Dumps of one pair of models, kept in `folder`."""
 
@@ -86,6 +94,24 @@ class Recorder:
             dump = replace(dump, label=label)
             write_dump(path, dump)
         return dump
+
+    def labelled(
+        self, sources: Mapping[str, Truth | None], say: Say = lambda text: None
+    ) -> list[tuple[str, Dump, Truth]]:
+        """Each source with its dump and ground truth. All are looked at before a model runs.
+
+        Raises DatasetError for one without ground truth, and what `dump` raises.
+        """
+        truths: dict[str, Truth] = {}
+        for source, truth in sources.items():
+            self.check(source, truth)
+            if truth is None:
+                raise DatasetError(f"{source} has no ground truth: put a .csv beside it")
+            truths[source] = truth
+        return [
+            (source, self.dump(source, told(say, f"{source}: both models"), truth), truth)
+            for source, truth in truths.items()
+        ]
 
     def _kept(self, path: Path, header: Header) -> Dump | None:
         """The dump in that file; None where there is none, or nothing whole."""

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clownfish.errors import ConfigError, DatasetError
+from clownfish.errors import ConfigError
 from clownfish.evaluation.compare import score
 from clownfish.evaluation.dump import Dump
-from clownfish.evaluation.metrics import Ints, accuracy, bootstrap_interval
+from clownfish.evaluation.metrics import Ints, accuracy
 from clownfish.evaluation.paper.style import legend_below, level, new_figure, tidy
+from clownfish.evaluation.paper.sweep import ahead
 from clownfish.evaluation.replay import Floats, fix_ma, replay
 from clownfish.filters import FILTERS
 from clownfish.fusions import build_fusion
@@ -173,12 +174,8 @@ def gain(ours: Sequence[Ints], theirs: Sequence[Ints]) -> tuple[float, float, fl
 
     Raises DatasetError where no frame is scored.
     """
-    parts = [np.array([np.trace(a) - np.trace(b), a.sum()], np.int64) for a, b in zip(ours, theirs, strict=True)]
-    total = np.sum(parts, axis=0)
-    if not total[1]:
-        raise DatasetError("no frame of these streams is scored")
-    low, high = bootstrap_interval(parts, lambda pair: float(pair[0] / pair[1]))
-    return float(total[0] / total[1]), low, high
+    found = ahead([ours], [theirs])
+    return found.value, found.low, found.high
 
 
 def draw(rows: Sequence[Row]) -> Figure:

@@ -48,7 +48,6 @@ def methods(
     """Live and final accuracy of fusion methods by lag and interval, with paired intervals against the paper's."""
     from rich.console import Console
 
-    from clownfish.errors import DatasetError
     from clownfish.evaluation.beyond.methods import Row, Stream, compute, draw
     from clownfish.evaluation.compare import Settings
     from clownfish.evaluation.paper.rows import write_rows
@@ -60,19 +59,11 @@ def methods(
     named = chosen_set(videos, data, part, dataset, root, option or (), pair)
     said = settings_of(named, "", remote, "", "jpeg", "auto", "fp32")
     similarity = Plugin("siminet", {"weights": said.siminet}) if said.siminet else Plugin("cosine")
-    recorder, streams = Recorder(said.record, dumps), []
     with Console(stderr=True).status("") as status:
-        for source, truth in named.sources.items():
-            if truth is None:
-                raise DatasetError(f"{source}: has no ground truth; put a .csv beside it")
-            recorder.check(source, truth)
-        for source, truth in named.sources.items():
-            assert truth is not None  # looked at above
-            status.update(f"{source}: both models, where they have not answered yet")
-            dump = recorder.dump(source, truth=truth)
-            streams.append(
-                Stream(dump, truth, rhos(dump, Settings(similarity=similarity).build_similarity(dump, truth)))
-            )
+        streams = [
+            Stream(dump, truth, rhos(dump, Settings(similarity=similarity).build_similarity(dump, truth)))
+            for _, dump, truth in Recorder(said.record, dumps).labelled(named.sources, status.update)
+        ]
         rows = compute(
             streams,
             said.fusion,

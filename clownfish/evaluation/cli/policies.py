@@ -55,7 +55,7 @@ def policies(
     """Replay every filter policy at lags 0 to 8; compare it with the paper's at n_w = 6, with edge and with cloud."""
     from rich.console import Console
 
-    from clownfish.errors import DatasetError, ModelError
+    from clownfish.errors import ModelError
     from clownfish.evaluation.beyond.policies import KEPT, NOT_KEPT, Row, compute, draw
     from clownfish.evaluation.paper.rows import write_rows
     from clownfish.evaluation.paper.style import save
@@ -68,15 +68,9 @@ def policies(
         raise ModelError(f"{chosen.pair} names no SimiNet, whose ρ the policies are compared with")
     check_siminet(read_siminet_description(settings.siminet), read_description(settings.record.local))
     recorder = Recorder(settings.record, dumps)
-    streams = []
     console = Console()
     with Console(stderr=True).status("") as status:
-        for source, truth in chosen.sources.items():
-            if truth is None:
-                raise DatasetError(f"{source} has no ground truth: put a .csv beside it")
-            recorder.check(source, truth)
-            status.update(f"{source}: both models")
-            streams.append((recorder.dump(source, truth=truth), truth))
+        streams = [(dump, truth) for _, dump, truth in recorder.labelled(chosen.sources, status.update)]
         candidates = KEPT + NOT_KEPT if tried else KEPT
         rows = compute(streams, settings.fusion, settings.siminet, candidates, say=status.update)
     write_rows(output / "policies.csv", Row, rows)

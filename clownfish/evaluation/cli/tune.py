@@ -18,6 +18,7 @@ from clownfish.evaluation.cli.options import (
     Root,
     Videos,
     chosen_set,
+    numbers,
     plugin,
     settings_of,
 )
@@ -58,7 +59,6 @@ def tune_command(
 
     from rich.console import Console
 
-    from clownfish.errors import ConfigError
     from clownfish.evaluation.compare import Settings
     from clownfish.evaluation.paper.context import all_cores
     from clownfish.evaluation.paper.sweep import Bench, Stream
@@ -68,21 +68,14 @@ def tune_command(
     from clownfish.evaluation.tuning import Aim, tune
     from clownfish.pair import read_pair
 
-    aim = Aim(budget / 100, _lags(lag), final)
+    aim = Aim(budget / 100, tuple(numbers("--lag", lag, 0)), final)
     chosen = chosen_set(videos, data, "validation" if data else "", "", root, (), pair)
     settings = settings_of(chosen, local, remote, "", codec, device, "fp32")
     similarities = _similarities(settings.siminet)
     recorder = Recorder(settings.record, dumps)
-    for source, truth in chosen.sources.items():
-        recorder.check(source, truth)
     console = Console()
     with Console(stderr=True).status("") as status:
-        streams: list[Stream] = []
-        for source, truth in chosen.sources.items():
-            if truth is None:
-                raise ConfigError(f"{source} has no ground truth to tune by: put a .csv beside it")
-            dump = recorder.dump(source, lambda t, source=source: status.update(f"{source}: both models, {t}"), truth)  # type: ignore[misc]
-            streams.append(Stream(source, dump, truth))
+        streams = [Stream(*each) for each in recorder.labelled(chosen.sources, status.update)]
         rho = {}
         for name, each in similarities.items():
             status.update(f"similarity of neighbours, {name} …")
@@ -113,14 +106,3 @@ def _similarities(siminet: str) -> dict[str, Plugin]:
         own = Plugin("siminet", {"weights": siminet})
         found = {"SimiNet": own, "overlap × SimiNet": Plugin("overlap", {"of": "siminet", "weights": siminet}), **found}
     return found
-
-
-def _lags(text: str) -> tuple[int | None, ...]:
-    from clownfish.errors import ConfigError
-
-    found = []
-    for word in text.split(","):
-        if not word.strip().isdigit():
-            raise ConfigError(f"--lag {text!r}: expected numbers of windows, for example 1 or 0,2,8")
-        found.append(int(word))
-    return tuple(found)

@@ -15,9 +15,9 @@ from clownfish.evaluation.paper import EXHIBITS
 from clownfish.evaluation.paper.base import Unavailable
 from clownfish.evaluation.paper.data import DataSet
 from clownfish.evaluation.paper.methods import similarity
-from clownfish.evaluation.paper.second import Say, record_beside, told, weaker
+from clownfish.evaluation.paper.second import record_beside, weaker
 from clownfish.evaluation.paper.sweep import Bench, Outcome, Rhos, Setting, Stream, sweep
-from clownfish.evaluation.recorder import Recorder
+from clownfish.evaluation.recorder import Recorder, Say
 from clownfish.evaluation.replay import Floats, rhos
 from clownfish.evaluation.sets import PairSettings
 from clownfish.lab.recorded import Recorded, read_recorded
@@ -54,15 +54,7 @@ class Context:
         """Recorded, or read from their dumps. Raises DatasetError for a stream without ground truth."""
         if not self.data.sources:
             raise DatasetError(f"{self.data.name}: no streams to measure on")
-        for source, truth in self.data.sources.items():  # shows before the models' minutes on the others
-            self.recorder.check(source, truth)
-        found = []
-        for source, truth in self.data.sources.items():
-            if truth is None:
-                raise DatasetError(f"{source} has no ground truth: put a .csv beside it")
-            dump = self.recorder.dump(source, told(self.say, f"{source}: both models"), truth)
-            found.append(Stream(source, dump, truth))
-        return found
+        return [Stream(*each) for each in self.recorder.labelled(self.data.sources, self.say)]
 
     @cached_property
     def recorder(self) -> Recorder:

@@ -7,26 +7,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from clownfish.codecs import CODECS
 from clownfish.evaluation.dump import Dump, dump_path, load_dump, write_dump
-from clownfish.evaluation.recorder import Recorder
-from clownfish.evaluation.recording import OnWindow, record
+from clownfish.evaluation.recorder import Recorder, Say, told
+from clownfish.evaluation.recording import record
 from clownfish.messages import Pixels
 from clownfish.models.base import Inference
 from clownfish.models.description import read_description, weights_path
 from clownfish.sources import open_source
-
-Say = Callable[[str], None]
-
-
-def told(say: Say, what: str) -> OnWindow:
-    """Says now and then which window it is."""
-    return lambda t: say(f"{what}, window {t}") if t % 100 == 0 else None
 
 
 def weaker(local: str, changes: Mapping[str, int], folder: Path) -> str:

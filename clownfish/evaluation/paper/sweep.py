@@ -48,10 +48,7 @@ class Setting:
     options: tuple[tuple[str, Any], ...] = (("n_w", 6),)
     """Of the policy."""
     fusion: tuple[tuple[str, Any], ...] = ()
-    """Fields of FusionSection, in place of the pair's."""
-    fuse: str = ""
-    """Fusion method, in place of the pair's; `fuse_options` are its own."""
-    fuse_options: tuple[tuple[str, Any], ...] = ()
+    """Fields of FusionSection, in place of the pair's; `method` is a Plugin."""
     network: Network | None = None
     """In place of a fixed lag; two settings are the same with the same object alone."""
 
@@ -92,8 +89,6 @@ class Bench:
         """One outcome a stream."""
         policy = Plugin(setting.policy, dict(setting.options))
         section = replace(self.fusion, **dict(setting.fusion))
-        if setting.fuse:
-            section = replace(section, method=Plugin(setting.fuse, dict(setting.fuse_options)))
         return [
             _outcome(stream, rho, setting, policy, section)
             for stream, rho in zip(self.streams, self.rho[setting.method], strict=True)
