@@ -231,6 +231,7 @@ async def test_a_recorded_connection_played_again_says_nothing(cloud: Cloud) -> 
     door = await cloud.device("door")
     host, _, port = cloud.endpoint.removeprefix("tcp://").rpartition(":")
     said: list[bytes] = []
+    carried: list[asyncio.Task[None]] = []
 
     async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection(host, int(port))
@@ -241,18 +242,26 @@ async def test_a_recorded_connection_played_again_says_nothing(cloud: Cloud) -> 
                     note.append(data)
                 to.write(data)
 
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-            await asyncio.gather(pump(reader, inner_writer, said), pump(inner_reader, writer, None))
-        inner_writer.close()
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError):
+                await asyncio.gather(pump(reader, inner_writer, said), pump(inner_reader, writer, None))
+        finally:
+            inner_writer.close()
+            writer.close()
 
-    proxy = await asyncio.start_server(between, "127.0.0.1", 0)
+    def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        carried.append(asyncio.create_task(between(reader, writer)))
+
+    proxy = await asyncio.start_server(carry, "127.0.0.1", 0)
     at = f"tcp://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
     dealer = cloud.outside.dealer(at, "dealer", (), routing_id=fresh_routing_id(), curve=door)
     await asyncio.wait_for(dealer.put(Ping(1)), GRACE_S)
     await until(lambda: cloud.from_device(door) == [1], "the device comes in", GRACE_S)
     dealer.close()
     proxy.close()
+    for task in carried:  # one half of a connection outlives the other: the test ends both
+        task.cancel()
+    await asyncio.gather(*carried, return_exceptions=True)
     before = cloud.count("handshakes_failed")
     reader, writer = await asyncio.open_connection(host, int(port))
     for part in said:
