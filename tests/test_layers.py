@@ -23,6 +23,7 @@ LAYERS: dict[int | str, set[str]] = {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
         "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits",
+        "health", "measures", "exposition", "gains", "spans", "overview",
     },
     # bytes and pixels
     1: {
@@ -30,7 +31,7 @@ LAYERS: dict[int | str, set[str]] = {
         "puppets", "shapes", "chunks", "records", "recording", "keys", "section",
     },
     # sockets, signals, processes
-    2: {"bus", "process", "supervisor", "notes"},
+    2: {"bus", "process", "supervisor", "notes", "sdnotify", "tracer", "httpd"},
     # never imported by a service
     "offline": {"training", "evaluation", "lab"},
     4: {"cli", "__main__"},
@@ -51,7 +52,8 @@ BESIDE: dict[str, set[str]] = {
     "notes": {"bus", "process"},
     "records": {"chunks"},
     "recording": {"chunks", "records"},
-    "supervisor": {"bus", "process"},
+    "supervisor": {"bus", "process", "sdnotify"},
+    "tracer": {"bus", "process"},
 }
 """What a module of layers 1 and 2 may import of its own layer: nothing else."""
 
@@ -86,6 +88,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "matplotlib": ("clownfish.evaluation",),
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
     "grpc": ("clownfish.lab",),
+    "opentelemetry": ("services.trace",),
     "openvino": ("clownfish.models.engines",),
     "onnxruntime": ("clownfish.models.engines",),
     "onnx": ("clownfish.training.onnx_resnet",),
@@ -93,7 +96,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 """Third-party library → the modules, or packages, that may import it."""
 
-LIGHT = ("capture", "window", "filter", "uplink", "fusion", "sink", "record", "router")
+LIGHT = ("capture", "window", "filter", "uplink", "fusion", "sink", "record", "router", "metrics", "trace")
 """Services that start without torch, in a fraction of a second and a few tens of MB."""
 
 
