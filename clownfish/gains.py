@@ -33,12 +33,19 @@ class Gains:
     """`counts` grows only; its keys are names of counters. `gauges` are of the streams that have their own."""
 
     def __init__(self, streams: Iterable[str], kept: int = _KEPT) -> None:
-        self._own = set(list(streams)[:STREAMS])
+        self._own = dict.fromkeys(list(streams)[:STREAMS])
         self._kept = kept
         self._said: OrderedDict[WindowKey, _Said] = OrderedDict()
         self._early: OrderedDict[WindowKey, int] = OrderedDict()
         """What the cloud said of windows before the small model did."""
         self.counts: Counter[str] = Counter()
+        for stream in self._own:  # from 0 on, so that the first of each shows as a rise
+            label = f'stream="{stream}"'
+            self.counts[f"labels_corrected{{{label}}}"] = 0
+            for local in ("agrees", "differs"):
+                self.counts[f'remote_answers{{{label},local="{local}"}}'] = 0
+            for effect in ("confirmed", "corrected"):
+                self.counts[f'corrections{{{label},effect="{effect}"}}'] = 0
         self.gauges: dict[str, float] = {}
 
     def local(self, result: LocalResult, answers: Sequence[object]) -> None:

@@ -13,6 +13,7 @@ import concurrent.futures
 import contextlib
 import ctypes
 import fcntl
+import glob
 import mmap
 import os
 import signal
@@ -60,6 +61,10 @@ class Process:
         self.state: Literal["starting", "ready", "draining", "failed", "ended"] = "starting"
         self.text = ""
         self._histograms: dict[str, Histogram] = {}
+        for path in self.run_dir.glob(f"{glob.escape(service)}.*.histogram"):  # of the process before, to go on from
+            name = path.name[len(service) + 1 : -len(".histogram")]
+            if "." not in name:  # else of a service whose name begins like this one's
+                self.histogram(name)
         self._mirrors: list[Callable[[], None]] = []
         self._working_since: float | None = None
         self._executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="work")

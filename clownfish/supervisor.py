@@ -132,6 +132,7 @@ class Supervisor:
         self._tasks: list[asyncio.Task[Any]] = []
         self._bus: Bus | None = None
         self._notifier = Notifier()
+        self._started = False
 
     async def start(self, wait_for_all: bool = False) -> None:
         """Start everything; returns when `capture` has been started.
@@ -154,7 +155,7 @@ class Supervisor:
         capture = self.children.get("capture")
         if capture is not None:
             self._tasks.append(asyncio.ensure_future(self._keep(capture)))
-        self._notifier.say(READY="1")
+        self._started = True
 
     async def run_until(self, finished: Callable[[], bool]) -> None:
         """Return when `finished()` holds; looked at after each status. Raises ClownfishError where the graph failed."""
@@ -320,7 +321,7 @@ class Supervisor:
             restarts = {f'restarts{{process="{name}"}}': child.restarts for name, child in self.children.items()}
             text, gauges = verdict_text(verdict), verdict_gauges(seen, verdict)
             self._watch.publish(Status(SUPERVISOR, os.getpid(), state, text, restarts, gauges, {}))
-            self._notifier.say(STATUS=text or "all is well")
+            self._notifier.say(STATUS=text or "all is well", **({"READY": "1"} if self._started else {}))
             if verdict.live:
                 self._notifier.feed()
             await asyncio.sleep(pause_s)

@@ -14,6 +14,7 @@ from clownfish.notes import Notes
 from clownfish.process import Process, every, run
 from clownfish.recording import BEGAN
 from clownfish.sinks.base import wanted
+from clownfish.tracer import Tracer
 from clownfish.watermarks import BUFFER_BYTES, Watermarks
 from clownfish.zoo import read_classes
 
@@ -44,6 +45,7 @@ class _Fusion:
             drain_s=section.drain_ms / 1000,
             watermarks=Watermarks(process.mapped("watermarks", BUFFER_BYTES)),
         )
+        self._tracer = Tracer(process)
         self._gains = Gains(stream.name for stream in config.streams)
         self._process = process
         self._local = process.bus.inbox(config.ipc("fusion-local"), "local", (LocalResult, End), hwm=256)
@@ -72,6 +74,7 @@ class _Fusion:
             answers = self._streams.local(message, now)
             self._gains.local(message, answers)
             await self._emit(answers, message if self._streams.rejected == before else None)
+            self._tracer.say(message.key, "fused", message.capture_ns / 1e9)
             latency_ns = time.monotonic_ns() - message.capture_ns
             self._process.histogram("capture_to_fused").add(latency_ns)
             self._process.histogram("graph_overhead").add(latency_ns - message.model_ns)
@@ -87,6 +90,8 @@ class _Fusion:
             if self._streams.unused == unused:
                 self._gains.remote(message, revised)
             await self._emit(revised, message if self._streams.rejected == before else None)
+            lags = [each.lag for each in revised if isinstance(each, FusedResult) and each.lag is not None]
+            self._tracer.say(message.key, "applied", float(lags[0]) if lags else None)
 
     async def timer(self) -> None:
         await self._emit(self._streams.timer(time.monotonic()))

@@ -39,7 +39,7 @@ def test_names_say_the_service_the_unit_and_the_kind_and_a_sockets_messages_are_
     found = samples(status)
     assert found["clownfish_uplink_sent_bytes_total"] == 5
     assert found['clownfish_uplink_windows_dropped_total{reason="expired"}'] == 2
-    assert found['clownfish_uplink_messages_dropped_total{socket="data",reason="full"}'] == 3
+    assert found['clownfish_messages_dropped_total{service="uplink",socket="data",reason="full"}'] == 3
     assert found["clownfish_uplink_oldest_waiting_seconds"] == 0.25
 
 
@@ -82,7 +82,8 @@ def test_lags_are_a_histogram_of_windows() -> None:
 def test_what_is_no_name_is_left_out_and_counted_and_breaks_nothing(name: str) -> None:
     found = samples(dataclasses.replace(STATUS, counters={name: 1, "bytes_sent": 5}))
     assert found == {
-        'clownfish_build_info{version="1"}': 1, "clownfish_uplink_sent_bytes_total": 5, "clownfish_unreadable_samples": 1,
+        'clownfish_build_info{version="1"}': 1, "clownfish_uplink_sent_bytes_total": 5,
+        "clownfish_unreadable_samples": 1,
     }  # fmt: skip
 
 

@@ -98,3 +98,13 @@ def test_counts_add_up_whatever_comes_in_whatever_order(events: list[tuple[bool,
     assert counts.get("stream_answers{}", 0) == newest + 1
     assert compared <= arrivals
     assert counts.get("labels_corrected{}", 0) >= counts.get('corrections{effect="corrected"}', 0)
+
+
+def test_what_never_happened_to_a_stream_is_counted_as_0_so_that_the_first_time_shows_as_a_rise() -> None:
+    assert set(Gains(["cam"]).counts.items()) == {
+        ('labels_corrected{stream="cam"}', 0),
+        ('remote_answers{stream="cam",local="agrees"}', 0),
+        ('remote_answers{stream="cam",local="differs"}', 0),
+        ('corrections{stream="cam",effect="confirmed"}', 0),
+        ('corrections{stream="cam",effect="corrected"}', 0),
+    }
