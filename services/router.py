@@ -38,6 +38,7 @@ from clownfish.protocol import (
     WindowRequest,
 )
 from clownfish.settings import Router as Settings
+from clownfish.tracer import Tracer
 
 _CONTROL_BYTES = 256 * 1024
 _HELLO_COST = 100
@@ -81,6 +82,7 @@ class _Router:
             device=self._control.device,
             sessions_per_device=settings.sessions_per_device,
         )
+        self._tracer = Tracer(process)
         self._refusals: set[str] = set()
         self.wake = asyncio.Event()
         process.before_status(self._count)
@@ -90,7 +92,12 @@ class _Router:
         counters.mirror({"windows": pool.submitted, "answered": pool.answered, "requeued": pool.requeued})
         counters.mirror({"stale_results": pool.stale, "frames_evicted": edges.cache.evicted, **edges.counts})
         counters.mirror({"frames_orphaned": edges.cache.orphans})
-        counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in pool.drops.items()})
+        drops = {
+            "expired": 0,
+            "superseded": 0,
+            **pool.drops,
+        }  # counted from 0 on, so that the first one shows as a rise
+        counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in drops.items()})
         counters.mirror({f'evicted{{reason="{reason}"}}': count for reason, count in pool.evictions.items()})
         if self._limits is not None:
             counters.mirror({f'limited{{reason="{reason}"}}': count for reason, count in self._limits.counts.items()})
@@ -178,14 +185,19 @@ class _Router:
             if isinstance(each, Tell):
                 self._tell(each)
             elif isinstance(each, Submit):
+                self._tracer.say(each.key, "submitted")
                 self._do(self._pool.submit(each.edge, each.key, each.classes, each.found, each.deadline, now))
             elif isinstance(each, Assign):
+                self._tracer.say(each.key, "assigned")
                 self._assign(each, now)
             elif isinstance(each, Answered):
                 assert done is not None  # only a worker's Done can end so
+                self._tracer.say(each.key, "done", done.model_ms)
+                self._tracer.say(each.key, "answered")
                 answer = Answer(*each.key, done.p, each.model, done.model_ms)
                 self._do(self._edges.finished(each.edge, answer))
             elif isinstance(each, Drop):
+                self._tracer.say(each.key, f"dropped {each.reason}")
                 self._do(self._edges.finished(each.edge, Dropped(*each.key, each.reason)))
             elif isinstance(each, Evicted):
                 self._process.log.warning("worker evicted", worker=each.name, reason=each.reason)

