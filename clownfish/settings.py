@@ -289,8 +289,14 @@ class Worker(Section):
     """For `torch-int8`: a video, or `puppets:train/0`, whose first minute sets the ranges of its integers."""
     count: Annotated[int, Bounds(ge=0, le=256)] = 1
     """Worker processes that `up` starts."""
-    credit: Annotated[int, Bounds(ge=1, le=64)] = 2
-    """Jobs a worker may hold: one in work, the others arriving meanwhile."""
+    batch: Annotated[int, Bounds(ge=0, le=64)] = 0
+    """Windows, of whatever streams, that the model answers together, at most. 0: 8 on a GPU; 1 on a CPU, which gains
+    next to nothing by more."""
+    batch_wait_ms: Annotated[float, Bounds(ge=0, le=1000)] = 0.0
+    """How long the first window of a batch may wait for others while the model is free. 0: not at all; windows that
+    come while the model works still share the next batch."""
+    credit: Annotated[int, Bounds(ge=0, le=64)] = 0
+    """Jobs a worker may hold: one batch in work, the others arriving meanwhile. 0: two batches."""
     key: str = ""
     """File of this worker's secret key, authorized with --role worker."""
     router_key: str = ""

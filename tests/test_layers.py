@@ -22,7 +22,7 @@ LAYERS: dict[int | str, set[str]] = {
     0: {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
-        "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits",
+        "backlog", "batching", "credit", "classes", "dispatch", "framecache", "edges", "limits",
     },
     # bytes and pixels
     1: {
