@@ -109,6 +109,8 @@ class Uplink(Section):
     data: Endpoint = "tcp://127.0.0.1:7101"
     edge: Name = "edge"
     """This box's name, for the router's log."""
+    model: Annotated[str, Bounds(pattern=r"^.{0,128}$")] = ""
+    """Name of the remote model that shall answer. Empty: any with the local model's classes."""
     codec: Annotated[Plugin, OneOf(CODECS)] = Plugin(kind="jpeg")
     """How frames become bytes. `h264` makes a ninth of jpeg's, but needs the extra `video` on edge boxes and workers,
     and that it costs less than half a point of remote accuracy is not shown: so it is not the default."""
@@ -154,6 +156,15 @@ class RecordSection(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CanarySection(Section):
+    model: str
+    """Name of the new model, as its workers say it: it gets a share of the windows of edges with the same classes."""
+    share: Annotated[float, Bounds(gt=0, le=1)] = 0.1
+    mode: Literal["answer", "shadow"] = "answer"
+    """`answer`: for that share the new model answers, `shadow`: both do, and the edge hears the old one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Router(Section):
     control: Endpoint = "tcp://127.0.0.1:7100"
     data: Endpoint = "tcp://127.0.0.1:7101"
@@ -185,6 +196,8 @@ class Router(Section):
     """One encoded frame; a peer that sends a larger one is disconnected."""
     cache_bytes: Annotated[int, Bounds(ge=0)] = 256 * 1024 * 1024
     """Frames kept for windows that share them, over all streams."""
+    canary: CanarySection | None = None
+    """A new model on trial beside the old one."""
 
     def __post_init__(self) -> None:
         if self.keys and self.control.startswith("tcp://") != self.data.startswith("tcp://"):

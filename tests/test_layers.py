@@ -22,7 +22,8 @@ LAYERS: dict[int | str, set[str]] = {
     0: {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
-        "backlog", "batching", "credit", "classes", "dispatch", "framecache", "edges", "limits",
+        "backlog", "credit", "classes", "framecache", "edges", "limits",
+        "dispatch", "jobs", "roster", "waiting", "turns", "alarms", "canary", "batching",
     },
     # bytes and pixels
     1: {
