@@ -6,127 +6,58 @@ A job is one window that one edge session asks about. Each job ends exactly once
                   ↑                      │
                   └──worker fails, once──┘        from either place also: Drop
 
-- Choice. Every (edge, stream) has a line, and lines take turns, so a hungry stream delays only itself. Within a line
-  the earliest deadline goes first. Only a worker with the very class tuple of the edge's local model may serve a job.
-- Full queue. The longest line loses its earliest deadline ("superseded"): newest wins, as in the edge's backlog. Under
-  overload that job would be served last in time, or too late, and whoever asks most pays.
+- Choice. Edges take turns, an edge's streams take turns in its own, and a stream's earliest deadline goes first
+  (`turns`). A job asks for its edge's class tuple, and for a model by name or for any: only such a worker serves it.
+- Full queue. Whoever has most waiting loses the earliest deadline of its longest line ("superseded"): newest wins, as
+  in the edge's backlog. Under overload that job would be served last in time, or too late, and whoever asks most pays.
 - Workers. READY tells how many jobs a worker may hold. It is evicted when it says nothing for `liveness_s` ("silent"),
   when it holds jobs and finishes none for `lease_s`, or keeps one for longer than `lease_s` times the jobs it held when
   that came ("hung"), or when its peer vanishes ("gone"). An evicted worker that speaks again is asked to send READY.
 - A job that its worker fails goes to another worker, once: the second time it is "lost" (eviction) or "failed" (the
-  worker's own error). One that two workers held as they were evicted is "quarantined", and refused if sent again.
+  worker's own error). One that two workers held as they were evicted is "quarantined", and refused if sent again. A
+  worker holds one such suspect at a time, so that whoever was merely held beside a killer is not taken for one.
 - A worker that drains (Goodbye) or starts over (READY again) hands its jobs back; that is nobody's failure.
+- A canary (`canary`) is given its share as long as its workers have room, beside all turns. Its failures count for no
+  job. It serves nobody else who did not name it, unless it is the only one that can.
 
+No event takes time that grows with the jobs, edges or workers that there are, but for the logarithm of their number.
 Times are seconds of a monotonic clock, given by the caller. Nothing here reads a clock or owns a socket.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Generic, TypeVar
 
-from clownfish.classes import difference
+from clownfish.alarms import Alarms
+from clownfish.canary import Canary
+from clownfish.jobs import Answered, AskReady, Assign, Drop, Evicted, Instruction, Job, Shadowed
 from clownfish.messages import WindowKey
+from clownfish.roster import Classes, Kind, Member, Roster
+from clownfish.waiting import WaitingRoom
 
 P = TypeVar("P")
-
-Classes = tuple[str, ...]
-Line = tuple[bytes, str]
-"""(edge session, stream name): what takes turns. A restarted capture stays in its stream's line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Assign(Generic[P]):
-    """Send this job to this worker. If that fails, tell `WorkerPool.gone`."""
-
-    worker: bytes
-    job: int
-    edge: bytes
-    key: WindowKey
-    payload: P
-    deadline: float
-    """When the answer stops to matter: seconds of the caller's clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The answer that just came is this window's: pass it on to the edge. `model` is the worker's."""
-
-    edge: bytes
-    key: WindowKey
-    job: int
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """This window will not be answered: tell the edge. `reason` is a key of `WorkerPool.drops`."""
-
-    edge: bytes
-    key: WindowKey
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Evicted:
-    """This worker is not one of the pool any more; for the log. `reason` is silent, hung or gone."""
-
-    worker: bytes
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class AskReady:
-    """The pool does not know this worker (any more): ask it to send READY."""
-
-    worker: bytes
-
-
-Instruction = Assign[P] | Answered | Drop | Evicted | AskReady
-
-
-@dataclass(eq=False, slots=True)
-class _Job(Generic[P]):
-    number: int
-    edge: bytes
-    key: WindowKey
-    classes: Classes
-    payload: P
-    deadline: float
-    failed_by: bytes | None = None  # "another worker" is one that is not this; None: not failed yet
-    lease_until: float = 0.0  # while held
-    forgotten: bool = False  # its edge has gone and its drop is counted; the worker does not know
-
-    @property
-    def line(self) -> Line:
-        return self.edge, self.key.stream
-
-
-@dataclass(eq=False, slots=True)
-class _Worker(Generic[P]):
-    id: bytes
-    name: str
-    model: str
-    classes: Classes
-    credit: int
-    seen: float
-    advanced: float  # when it last finished a job, or last began to hold one
-    done: int = 0
-    jobs: dict[int, _Job[P]] = field(default_factory=dict)  # in the order they were assigned
 
 
 class WorkerPool(Generic[P]):
     """Jobs of all edges over all workers of one router. `payload` is whatever the caller wants back to send.
 
     `capacity` bounds the jobs that wait, `max_credit` what one worker may hold whatever its READY says, `memory` the
-    keys that are remembered because a worker held them as it was evicted.
+    keys that are remembered because a worker held them as it was evicted. `owner` says whose turn a session takes.
     """
 
     def __init__(
-        self, capacity: int, lease_s: float, liveness_s: float, max_credit: int = 64, memory: int = 1024
+        self,
+        capacity: int,
+        lease_s: float,
+        liveness_s: float,
+        max_credit: int = 64,
+        memory: int = 1024,
+        *,
+        canary: Canary | None = None,
+        owner: Callable[[bytes], bytes] = lambda edge: edge,
     ) -> None:
         if min(capacity, max_credit, memory) < 1 or not (lease_s > 0 and liveness_s > 0):
             raise ValueError(
@@ -137,6 +68,7 @@ class WorkerPool(Generic[P]):
         self.liveness_s = liveness_s
         self.max_credit = max_credit
         self.memory = memory
+        self.canary = canary
         self.submitted = 0
         """Jobs submitted, without repeats; submitted = answered + sum(drops) + waiting + held, always."""
         self.answered = 0
@@ -148,9 +80,13 @@ class WorkerPool(Generic[P]):
         """Submits of a window that this edge session has a job for already: ignored."""
         self.stale = 0
         """Results for jobs that the worker does not hold (any more): ignored."""
-        self._workers: dict[bytes, _Worker[P]] = {}  # the least recently given a job first
-        self._lines: OrderedDict[Line, list[_Job[P]]] = OrderedDict()  # the first has the next turn; none is empty
-        self._live: dict[tuple[bytes, WindowKey], _Job[P]] = {}
+        self._owner = owner
+        self._roster: Roster[Job[P]] = Roster("" if canary is None else canary.model)
+        self._room: WaitingRoom[P] = WaitingRoom()
+        self._edges: dict[bytes, dict[WindowKey, Job[P]]] = {}  # every job that has not ended
+        self._live: dict[int, Job[P]] = {}  # likewise
+        self._dues: Alarms[bytes] = Alarms()  # when workers are evicted
+        self._trials: Alarms[int] = Alarms()  # when the canary has had its time
         self._kills: OrderedDict[WindowKey, int] = OrderedDict()
         self._numbers = 0
 
@@ -160,68 +96,93 @@ class WorkerPool(Generic[P]):
         self, worker: bytes, name: str, model: str, classes: Classes, credit: int, now: float
     ) -> list[Instruction[P]]:
         """A worker says READY: it holds nothing and may hold `credit` jobs. What it held before waits again."""
-        before = self._workers.pop(worker, None)
-        self._workers[worker] = _Worker(worker, name, model, classes, min(credit, self.max_credit), now, now)
-        return self._hand_back(before, now)
+        before = self._roster.pop(worker)
+        member: Member[Job[P]] = Member(worker, name, Kind(classes, model), min(credit, self.max_credit), now, now)
+        self._roster.add(member)
+        self._watch(member)
+        return self._hand_back(before.jobs.values() if before is not None else (), now)
 
     def progress(self, worker: bytes, done: int, now: float) -> list[Instruction[P]]:
         """A sign of life from the worker's loop. `done` counts the jobs that it finished since READY."""
-        known = self._workers.get(worker)
+        known = self._roster.get(worker)
         if known is None:
             return [AskReady(worker)]
         known.seen = now
         if done > known.done:
             known.done, known.advanced = done, now
+        self._watch(known)
         return []
 
-    def goodbye(self, worker: bytes, now: float) -> list[Instruction[P]]:
-        """The worker has drained and leaves. A job that crossed its Goodbye on the wire waits again."""
-        return self._hand_back(self._workers.pop(worker, None), now)
+    def goodbye(self, worker: bytes, now: float, keeps: tuple[int, ...] = ()) -> list[Instruction[P]]:
+        """The worker drains: it finishes the jobs that it `keeps`, and then leaves. All others wait again."""
+        known = self._roster.get(worker)
+        if known is None:
+            return []
+        known.credit, known.leaving = 0, True
+        back = [job for number, job in known.jobs.items() if number not in keeps]
+        for job in back:
+            self._take_from(known, job)
+        self._watch(known)
+        return self._hand_back(back, now)
 
     def gone(self, worker: bytes, now: float) -> list[Instruction[P]]:
         """The worker's peer has vanished, or cannot be sent to."""
-        return self._evict(worker, "gone", now) + self._settle(now) if worker in self._workers else []
+        known = self._roster.get(worker)
+        return self._evict(known, "gone") + self._settle(now) if known is not None else []
 
     # ---- jobs
 
     def submit(
-        self, edge: bytes, key: WindowKey, classes: Classes, payload: P, deadline: float, now: float
+        self, edge: bytes, key: WindowKey, classes: Classes, payload: P, deadline: float, now: float, model: str = ""
     ) -> list[Instruction[P]]:
-        """An edge session asks about a window; `classes` are its local model's. It is assigned, waits, or is dropped.
+        """An edge session asks about a window; `classes` are its local model's, `model` is who shall answer, if that
+        matters. It is assigned, waits, or is dropped.
 
         A window that this session has a job for already is ignored; the first job answers it.
         """
-        if (edge, key) in self._live:
+        if key in self._edges.get(edge, ()):
             self.repeated += 1
             return []
         self.submitted += 1
-        self._numbers += 1
-        job = _Job(self._numbers, edge, key, classes, payload, deadline)
-        self._live[edge, key] = job
+        job = self._new(edge, key, Kind(classes, model), payload, deadline)
+        self._live[job.number] = job
+        self._edges.setdefault(edge, {})[key] = job
         if deadline <= now:
             return [self._drop(job, "expired")]
         if self._kills.get(key, 0) >= 2:
             return [self._drop(job, "quarantined")]
-        self._lines.setdefault(job.line, []).append(job)
-        return self._settle(now)
+        todo = self._try_canary(job, now)
+        if not job.trial:
+            self._room.put(job)
+        return todo + self._settle(now)
 
     def finished(self, worker: bytes, job: int, ok: bool, now: float) -> list[Instruction[P]]:
         """A worker returned a job, with an answer (`ok`) or with an error, which another worker may try once."""
-        known = self._workers.get(worker)
-        held = known.jobs.pop(job, None) if known else None
+        known = self._roster.get(worker)
+        held = known.jobs.get(job) if known else None
         if known is None or held is None:
             self.stale += 1
             return [] if known else [AskReady(worker)]
+        self._take_from(known, held)
         known.seen = known.advanced = now
+        self._watch(known)
+        if not ok and self.canary is not None:
+            self.canary.failed(known.kind.model)
         todo: list[Instruction[P]] = []
+        took_s = now - held.given
         if held.forgotten:
-            pass  # its drop was counted when the edge went
+            if ok and held.trial:
+                todo.append(Shadowed(held.edge, held.key, known.kind.model, took_s))
         elif ok:
-            self._live.pop((held.edge, held.key))
+            self._end(held)
             self.answered += 1
-            todo.append(Answered(held.edge, held.key, held.number, known.model))
+            todo.append(Answered(held.edge, held.key, held.number, known.kind.model, took_s))
+        elif held.trial:
+            self._requeue(held)
+        elif held.deadline <= now:
+            todo.append(self._drop(held, "expired"))
         elif held.failed_by is not None or not any(
-            other.classes == held.classes and other is not known for other in self._workers.values()
+            other is not known and self._roster.serves(other.kind, held.asks) for other in self._roster
         ):
             todo.append(self._drop(held, "failed"))
         else:
@@ -235,9 +196,9 @@ class WorkerPool(Generic[P]):
         A worker that holds one goes on holding it, since it cannot be called back; its answer then goes nowhere.
         """
         drops = []
-        for job in [each for (owner, _), each in self._live.items() if owner == edge]:
-            if job in self._lines.get(job.line, ()):
-                self._leave(job)
+        for job in list(self._edges.get(edge, {}).values()):
+            if job.waits:
+                self._room.remove(job)
             else:
                 job.forgotten = True
             drops.append(self._drop(job, "edge_gone"))
@@ -247,122 +208,153 @@ class WorkerPool(Generic[P]):
 
     def next_timer(self) -> float | None:
         """When `timer` has something to do, in seconds of the caller's clock; None: nothing to wait for."""
-        times = [job.deadline for job in self._waiting()]
-        times += [self._due(worker)[0] for worker in self._workers.values()]
-        return min(times, default=None)
+        times = (self._room.next_deadline(), self._dues.next(), self._trials.next())
+        return min((each for each in times if each is not None), default=None)
 
     def timer(self, now: float) -> list[Instruction[P]]:
         """Evicts workers that are silent or hung, and drops what has waited past its deadline."""
         todo: list[Instruction[P]] = []
-        for worker in list(self._workers.values()):
-            due, reason = self._due(worker)
-            if due <= now:
-                todo += self._evict(worker.id, reason, now)
+        for worker in self._dues.due(now):
+            known = self._roster.get(worker)
+            if known is not None:
+                todo += self._evict(known, known.due(self.lease_s, self.liveness_s)[1])
+        for number in self._trials.due(now):
+            self._give_up_trial(self._live[number])
         return todo + self._settle(now)
 
     # ---- what can be asked
 
     @property
     def waiting(self) -> int:
-        return sum(len(line) for line in self._lines.values())
+        return len(self._room)
 
     @property
     def held(self) -> int:
         """Jobs that workers hold for an edge that still waits."""
-        return sum(not job.forgotten for worker in self._workers.values() for job in worker.jobs.values())
+        return len(self._live) - len(self._room)
 
     @property
     def workers(self) -> int:
-        return len(self._workers)
+        return len(self._roster)
 
-    def classes_served(self) -> list[Classes]:
-        """The class tuples that workers are ready for, each once."""
-        return list(dict.fromkeys(worker.classes for worker in self._workers.values()))
-
-    def why_refused(self, classes: Classes) -> str | None:
-        """Why no worker that is ready can serve an edge with these classes, in words for people.
-
-        None where one can, or where no worker is ready: one that can may still come.
-        """
-        if not self._workers or classes in self.classes_served():
-            return None
-        nearest = max(self._workers.values(), key=lambda each: len(set(classes) & set(each.classes)))
-        words = difference(classes, nearest.classes)
-        nearest_to = f"nearest is worker {nearest.name!r}, whose model {nearest.model!r} {words}"
-        return f"no worker that is ready has the edge's classes; {nearest_to}"
+    def why_refused(self, classes: Classes, model: str = "") -> str | None:
+        """Why no worker can serve an edge with these classes that asks for this model, in words; None where one can."""
+        return self._roster.why_not(Kind(classes, model))
 
     def validate(self) -> None:
         """Raises AssertionError where an invariant is broken; tests call it after every step."""
-        waiting = list(self._waiting())
-        held = [job for worker in self._workers.values() for job in worker.jobs.values()]
-        assert len(waiting) <= self.capacity
+        waiting = list(self._room)
+        held = [job for worker in self._roster for job in worker.jobs.values()]
+        assert len(waiting) == len(self._room) <= self.capacity
         assert len(self._kills) <= self.memory
-        assert all(len(worker.jobs) <= max(worker.credit, 0) for worker in self._workers.values())
-        assert all(worker.classes == job.classes for worker in self._workers.values() for job in worker.jobs.values())
-        assert len({job.number for job in waiting + held}) == len(waiting + held)
+        assert all(len(worker.jobs) <= max(worker.credit, 0) or worker.leaving for worker in self._roster)
+        for worker in self._roster:
+            assert all(worker.kind.classes == job.asks.classes for job in worker.jobs.values())
+            assert worker.suspects == sum(job.failed_by is not None for job in worker.jobs.values()) <= 1
+            assert worker.jobs or not worker.leaving
         assert {id(job) for job in waiting + held if not job.forgotten} == {id(job) for job in self._live.values()}
-        assert not any(job.forgotten for job in waiting)
-        assert all(line and {job.line for job in line} == {key} for key, line in self._lines.items())
+        by_edge = [job for jobs in self._edges.values() for job in jobs.values()]
+        assert {id(job) for job in by_edge} == {id(job) for job in self._live.values()}
+        assert all(self._edges.values())
+        assert all(job.waits and not job.forgotten and not job.trial for job in waiting)
+        assert not any(job.waits for job in held)
         assert self.submitted == self.answered + sum(self.drops.values()) + self.waiting + self.held
-        assert self._pick() is None, "a job waits although a worker could take it"
+        for job in waiting:
+            for worker in self._roster:
+                could = self._roster.serves(worker.kind, job.asks) and len(worker.jobs) < worker.credit
+                suspect = job.failed_by is not None and (worker.suspects or worker.id == job.failed_by)
+                assert not could or suspect, "a job waits although a worker could take it"
 
     # ---- inside
 
-    def _waiting(self) -> Iterator[_Job[P]]:
-        return (job for line in self._lines.values() for job in line)
+    def _new(self, edge: bytes, key: WindowKey, asks: Kind, payload: P, deadline: float) -> Job[P]:
+        self._numbers += 1
+        return Job(self._numbers, edge, key, asks, payload, deadline, self._owner(edge))
 
-    def _due(self, worker: _Worker[P]) -> tuple[float, str]:
-        """When this worker will be evicted unless something happens, and for what."""
-        silent = worker.seen + self.liveness_s
-        if not worker.jobs:
-            return silent, "silent"
-        hung = min(worker.advanced + self.lease_s, *(job.lease_until for job in worker.jobs.values()))
-        return (hung, "hung") if hung < silent else (silent, "silent")
-
-    def _pick(self) -> tuple[_Job[P], _Worker[P]] | None:
-        """The next job that can be assigned, and its worker: of those with room, the one that holds least."""
-        free = sorted((w for w in self._workers.values() if len(w.jobs) < w.credit), key=lambda each: len(each.jobs))
-        if not free:
-            return None
-        for line in self._lines.values():
-            for job in sorted(line, key=lambda each: (each.deadline, each.number)):
-                for worker in free:
-                    if worker.classes == job.classes and worker.id != job.failed_by:
-                        return job, worker
-        return None
+    def _watch(self, worker: Member[Job[P]]) -> None:
+        """Sets the time of its eviction, or lets it go: it leaves, and holds nothing any more."""
+        if worker.leaving and not worker.jobs:
+            self._roster.pop(worker.id)
+            self._dues.drop(worker.id)
+        else:
+            self._dues.set(worker.id, worker.due(self.lease_s, self.liveness_s)[0])
 
     def _settle(self, now: float) -> list[Instruction[P]]:
         """Ends every event: drops what is overdue, assigns what can be assigned, makes the queue fit."""
-        todo: list[Instruction[P]] = []
-        for job in [each for each in self._waiting() if each.deadline <= now]:
-            self._leave(job)
-            todo.append(self._drop(job, "expired"))
+        todo: list[Instruction[P]] = [self._drop(job, "expired") for job in self._room.overdue(now)]
         while (pick := self._pick()) is not None:
             job, worker = pick
-            self._lines.move_to_end(job.line)
-            self._leave(job)
-            self._workers[worker.id] = self._workers.pop(worker.id)
-            if not worker.jobs:
-                worker.advanced = now
-            worker.jobs[job.number] = job
-            job.lease_until = now + self.lease_s * len(worker.jobs)
-            todo.append(Assign(worker.id, job.number, job.edge, job.key, job.payload, job.deadline))
-        while self.waiting > self.capacity:
-            longest = max(len(line) for line in self._lines.values())
-            losers = [each for line in self._lines.values() if len(line) == longest for each in line]
-            loser = min(losers, key=lambda each: (each.deadline, each.number))
-            self._leave(loser)
-            todo.append(self._drop(loser, "superseded"))
+            self._room.served(job)
+            todo.append(self._give(job, worker, now))
+        while len(self._room) > self.capacity:
+            todo.append(self._drop(self._room.lose(), "superseded"))
         return todo
 
-    def _evict(self, worker: bytes, reason: str, now: float) -> list[Instruction[P]]:
-        known = self._workers.pop(worker)
+    def _pick(self) -> tuple[Job[P], Member[Job[P]]] | None:
+        """The next job that can be assigned, and its worker: of those with room, the one that holds least."""
+        if not self._roster.has_room:
+            return None
+        for queue, turns in self._room.queues():
+            suspect = queue.failed_by is not None
+            kinds = [kind for kind in self._roster.kinds() if self._roster.serves(kind, queue.asks)]
+            free = [self._roster.freest(kind, suspect, queue.failed_by) for kind in kinds]
+            best = min((each for each in free if each is not None), key=lambda each: len(each.jobs), default=None)
+            if best is not None:
+                return turns.first(), best
+        return None
+
+    def _give(self, job: Job[P], worker: Member[Job[P]], now: float) -> Assign[P]:
+        if not worker.jobs:
+            worker.advanced = now
+        worker.jobs[job.number] = job
+        worker.suspects += job.failed_by is not None
+        job.held_by, job.given = worker.id, now
+        job.lease_until = now + self.lease_s * len(worker.jobs)
+        self._roster.moved(worker)
+        self._watch(worker)
+        return Assign(worker.id, job.number, job.edge, job.key, job.payload, job.deadline)
+
+    def _take_from(self, worker: Member[Job[P]], job: Job[P]) -> None:
+        del worker.jobs[job.number]
+        worker.suspects -= job.failed_by is not None
+        self._trials.drop(job.number)
+        self._roster.moved(worker)
+
+    def _try_canary(self, job: Job[P], now: float) -> list[Instruction[P]]:
+        """Give a job, or its shadow, to the canary, if it is of its share; else nothing."""
+        canary = self.canary
+        if canary is None or job.asks.model == canary.model or not canary.chooses(job.key):
+            return []
+        worker = self._roster.freest(Kind(job.asks.classes, canary.model))
+        if worker is None:
+            canary.counts["canary_no_room"] += 1
+            return []
+        if canary.shadow:
+            job = self._new(job.edge, job.key, job.asks, job.payload, job.deadline)
+            job.forgotten = True
+        else:
+            self._trials.set(job.number, (now + job.deadline) / 2)
+        job.trial = True
+        return [self._give(job, worker, now)]
+
+    def _give_up_trial(self, job: Job[P]) -> None:
+        """The canary goes on holding it, since it cannot be called back; another may answer now."""
+        assert self.canary is not None
+        worker = self._roster.get(job.held_by)
+        assert worker is not None
+        self.canary.counts["canary_late"] += 1
+        worker.jobs[job.number] = replace(job, forgotten=True)
+        self._requeue(job)
+
+    def _evict(self, worker: Member[Job[P]], reason: str) -> list[Instruction[P]]:
+        self._roster.pop(worker.id)
+        self._dues.drop(worker.id)
         self.evictions[reason] += 1
-        todo: list[Instruction[P]] = [Evicted(worker, known.name, reason)]
-        for job in known.jobs.values():
-            kills = self._kills[job.key] = self._kills.pop(job.key, 0) + 1
-            if len(self._kills) > self.memory:
-                self._kills.popitem(last=False)
+        todo: list[Instruction[P]] = [Evicted(worker.id, worker.name, reason)]
+        for job in worker.jobs.values():
+            if self.canary is not None:
+                self.canary.failed(worker.kind.model)
+            kills = 0 if job.trial else self._blame(job.key)
             if job.forgotten:
                 continue
             if kills >= 2:
@@ -370,26 +362,38 @@ class WorkerPool(Generic[P]):
             elif job.failed_by is not None:
                 todo.append(self._drop(job, "lost"))
             else:
-                job.failed_by = worker
+                job.failed_by = None if job.trial else worker.id
                 self._requeue(job)
         return todo
 
-    def _hand_back(self, worker: _Worker[P] | None, now: float) -> list[Instruction[P]]:
-        for job in worker.jobs.values() if worker else ():
+    def _blame(self, key: WindowKey) -> int:
+        """How many workers were evicted while they held this window, with the one that just was."""
+        kills = self._kills[key] = self._kills.pop(key, 0) + 1
+        if len(self._kills) > self.memory:
+            self._kills.popitem(last=False)
+        return kills
+
+    def _hand_back(self, jobs: Iterable[Job[P]], now: float) -> list[Instruction[P]]:
+        for job in jobs:
             if not job.forgotten:
                 self._requeue(job)
         return self._settle(now)
 
-    def _requeue(self, job: _Job[P]) -> None:
+    def _requeue(self, job: Job[P]) -> None:
         self.requeued += 1
-        self._lines.setdefault(job.line, []).append(job)
+        job.trial = False
+        self._trials.drop(job.number)
+        self._room.put(job)
 
-    def _leave(self, job: _Job[P]) -> None:
-        self._lines[job.line].remove(job)
-        if not self._lines[job.line]:
-            del self._lines[job.line]
+    def _end(self, job: Job[P]) -> None:
+        del self._live[job.number]
+        of_edge = self._edges[job.edge]
+        del of_edge[job.key]
+        if not of_edge:
+            del self._edges[job.edge]
 
-    def _drop(self, job: _Job[P], reason: str) -> Drop:
-        del self._live[job.edge, job.key]
+    def _drop(self, job: Job[P], reason: str) -> Drop:
+        self._end(job)
+        self._trials.drop(job.number)
         self.drops[reason] += 1
         return Drop(job.edge, job.key, reason)

@@ -24,7 +24,7 @@ from clownfish.messages import StreamKey, WindowKey
 from clownfish.protocol import Again, Answer, Credit, Dropped, FrameData, Hello, Missing, Refused, WindowRequest
 
 ToEdge: TypeAlias = Again | Answer | Credit | Dropped | Missing | Refused
-WhyRefused: TypeAlias = Callable[[tuple[str, ...]], str | None]
+WhyRefused: TypeAlias = Callable[[tuple[str, ...], str], str | None]
 
 _STREAMS_PER_EDGE = 256
 """Streams of one session whose bytes are counted between requests."""
@@ -49,6 +49,7 @@ class Submit:
     classes: tuple[str, ...]
     found: Found
     deadline: float
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class _Session:
 
 
 class Edges:
-    """`why_refused(classes)` says why nobody can answer with these classes, or None."""
+    """`why_refused(classes, model)` says why nobody can answer with these classes, and that model, or None."""
 
     def __init__(
         self,
@@ -185,7 +186,7 @@ class Edges:
             self.counts["frames_missing"] += len(found.missing)
             session.incomplete[request.key] = deadline
             return [Tell(edge, Missing(*request.key, found.missing))]
-        return [Submit(edge, request.key, session.hello.classes, found, deadline)]
+        return [Submit(edge, request.key, session.hello.classes, found, deadline, session.hello.model)]
 
     # -- what becomes of windows
 
@@ -231,7 +232,7 @@ class Edges:
 
     def _grant(self, edge: bytes) -> list[EdgeInstruction]:
         session = self._sessions[edge]
-        session.refused = self._why_refused(session.hello.classes)
+        session.refused = self._why_refused(session.hello.classes, session.hello.model)
         if session.refused is not None:
             return [Tell(edge, Refused(session.refused))]
         return [Tell(edge, Credit(*session.ledger.totals(), self._lease_ms))]

@@ -28,10 +28,12 @@ MAX_PICTURES = 256
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Opens a session: who asks, and which classes its local model answers with, in order."""
+    """Opens a session: who asks, which classes its local model answers with, in order, and which model shall answer."""
 
     edge: str
     classes: tuple[str, ...]
+    model: str = ""
+    """Empty: any with these classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +185,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """Worker → router: drained; give it nothing more."""
+    """Worker → router: it drains; give it nothing more. It answers the jobs that it `keeps`; the rest is others'."""
 
     worker: str
+    keeps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,8 @@ class Uplink(Section):
     data: Endpoint = "tcp://127.0.0.1:7101"
     edge: Name = "edge"
     """This box's name, for the router's log."""
+    model: Annotated[str, Bounds(pattern=r"^.{0,128}$")] = ""
+    """Name of the remote model that shall answer. Empty: any with the local model's classes."""
     codec: Annotated[Plugin, OneOf(CODECS)] = Plugin(kind="jpeg")
     """How frames become bytes. `h264` makes a ninth of jpeg's, but needs the extra `video` on edge boxes and workers,
     and that it costs less than half a point of remote accuracy is not shown: so it is not the default."""
@@ -154,6 +156,15 @@ class RecordSection(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CanarySection(Section):
+    model: str
+    """Name of the new model, as its workers say it: it gets a share of the windows of edges with the same classes."""
+    share: Annotated[float, Bounds(gt=0, le=1)] = 0.1
+    mode: Literal["answer", "shadow"] = "answer"
+    """`answer`: for that share the new model answers, `shadow`: both do, and the edge hears the old one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Router(Section):
     control: Endpoint = "tcp://127.0.0.1:7100"
     data: Endpoint = "tcp://127.0.0.1:7101"
@@ -185,6 +196,8 @@ class Router(Section):
     """One encoded frame; a peer that sends a larger one is disconnected."""
     cache_bytes: Annotated[int, Bounds(ge=0)] = 256 * 1024 * 1024
     """Frames kept for windows that share them, over all streams."""
+    canary: CanarySection | None = None
+    """A new model on trial beside the old one."""
 
     def __post_init__(self) -> None:
         if self.keys and self.control.startswith("tcp://") != self.data.startswith("tcp://"):
@@ -203,8 +216,14 @@ class Worker(Section):
     """For `torch-int8`: a video, or `puppets:train/0`, whose first minute sets the ranges of its integers."""
     count: Annotated[int, Bounds(ge=0, le=256)] = 1
     """Worker processes that `up` starts."""
-    credit: Annotated[int, Bounds(ge=1, le=64)] = 2
-    """Jobs a worker may hold: one in work, the others arriving meanwhile."""
+    batch: Annotated[int, Bounds(ge=0, le=64)] = 0
+    """Windows, of whatever streams, that the model answers together, at most. 0: 8 on a GPU; 1 on a CPU, which gains
+    next to nothing by more."""
+    batch_wait_ms: Annotated[float, Bounds(ge=0, le=1000)] = 0.0
+    """How long the first window of a batch may wait for others while the model is free. 0: not at all; windows that
+    come while the model works still share the next batch."""
+    credit: Annotated[int, Bounds(ge=0, le=64)] = 0
+    """Jobs a worker may hold: one batch in work, the others arriving meanwhile. 0: two batches."""
     key: str = ""
     """File of this worker's secret key, authorized with --role worker."""
     router_key: str = ""

@@ -20,7 +20,7 @@ from clownfish import messages, protocol
 from clownfish.errors import WireError
 
 MAGIC = b"CF"
-VERSION = 2
+VERSION = 3
 
 MAX_HEADER_BYTES = 256 * 1024
 MAX_TEXT_BYTES = 4096
@@ -35,6 +35,8 @@ MAX_FRAME_BYTES = 64 * 1024 * 1024
 MAX_WINDOW_BYTES = 256 * 1024 * 1024
 """All raw frames of one window."""
 MAX_PARTS = MAX_FRAMES + 1
+MAX_JOBS = 1024
+"""That one worker may hold."""
 MAX_TABLE = 4096
 """Entries in one table of a Status."""
 MAX_NOTED = 64
@@ -240,6 +242,7 @@ _SPECIAL: dict[tuple[type, str], _Field] = {
     (messages.End, "frames"): _COUNT,
     (protocol.WindowRequest, "frames"): _tuple_of(_COUNT, MAX_FRAMES),
     (protocol.Missing, "frames"): _tuple_of(_COUNT, MAX_FRAMES),
+    (protocol.Goodbye, "keeps"): _tuple_of(_COUNT, MAX_JOBS),
     (protocol.FrameData, "codec"): _NAME,
     (protocol.FrameData, "data"): _BLOB,
     (protocol.Job, "codec"): _tuple_of(_NAME, MAX_FRAMES),

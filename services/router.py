@@ -14,10 +14,12 @@ from pathlib import Path
 
 from clownfish.bus import Guard, is_exposed
 from clownfish.bus import Router as RouterSocket
-from clownfish.dispatch import Answered, AskReady, Assign, Drop, Evicted, Instruction, WorkerPool
+from clownfish.canary import Canary
+from clownfish.dispatch import WorkerPool
 from clownfish.edges import EdgeInstruction, Edges, Submit, Tell
 from clownfish.errors import ConfigError
 from clownfish.framecache import Found
+from clownfish.jobs import Answered, AskReady, Assign, Drop, Evicted, Instruction, Shadowed
 from clownfish.keys import Key, KeyFolder, Role
 from clownfish.limits import DeviceLimits
 from clownfish.process import Process, every, run
@@ -70,8 +72,14 @@ class _Router:
         self._workers = bind(
             settings.workers, "workers", (Ready, Progress, Done, Goodbye), _CONTROL_BYTES, True, "worker"
         )
+        trial = settings.canary
+        self._canary = Canary(trial.model, trial.share, trial.mode) if trial is not None else None
         self._pool: WorkerPool[Found] = WorkerPool(
-            settings.queue, settings.job_lease_ms / 1000, settings.liveness_ms / 1000
+            settings.queue,
+            settings.job_lease_ms / 1000,
+            settings.liveness_ms / 1000,
+            canary=self._canary,
+            owner=self._control.device,
         )
         self._edges = Edges(
             self._pool.why_refused,
@@ -101,6 +109,8 @@ class _Router:
         counters.mirror({f'evicted{{reason="{reason}"}}': count for reason, count in pool.evictions.items()})
         if self._limits is not None:
             counters.mirror({f'limited{{reason="{reason}"}}': count for reason, count in self._limits.counts.items()})
+        if self._canary is not None:
+            counters.mirror(self._canary.counts)
         counters.set("workers", pool.workers)
         counters.set("edges", len(edges))
         counters.set("waiting", pool.waiting)
@@ -165,7 +175,7 @@ class _Router:
                 self._ready(worker, message, now)
             else:
                 self._process.log.info("worker drained", worker=message.worker)
-                self._do(self._pool.goodbye(worker, now))
+                self._do(self._pool.goodbye(worker, now, message.keeps))
 
     def _ready(self, worker: bytes, ready: Ready, now: float) -> None:
         self._process.log.info("worker ready", worker=ready.worker, model=ready.model, classes=len(ready.classes))
@@ -186,7 +196,8 @@ class _Router:
                 self._tell(each)
             elif isinstance(each, Submit):
                 self._tracer.say(each.key, "submitted")
-                self._do(self._pool.submit(each.edge, each.key, each.classes, each.found, each.deadline, now))
+                job = (each.edge, each.key, each.classes, each.found, each.deadline)
+                self._do(self._pool.submit(*job, now, each.model))
             elif isinstance(each, Assign):
                 self._tracer.say(each.key, "assigned")
                 self._assign(each, now)
@@ -194,8 +205,12 @@ class _Router:
                 assert done is not None  # only a worker's Done can end so
                 self._tracer.say(each.key, "done", done.model_ms)
                 self._tracer.say(each.key, "answered")
+                self._compare(each, done)
                 answer = Answer(*each.key, done.p, each.model, done.model_ms)
                 self._do(self._edges.finished(each.edge, answer))
+            elif isinstance(each, Shadowed):
+                assert done is not None  # likewise
+                self._compare(each, done)
             elif isinstance(each, Drop):
                 self._tracer.say(each.key, f"dropped {each.reason}")
                 self._do(self._edges.finished(each.edge, Dropped(*each.key, each.reason)))
@@ -208,6 +223,11 @@ class _Router:
             else:
                 self._process.log.info("edge gone", edge=each.name)
                 self._pool.edge_gone(each.edge)
+
+    def _compare(self, answered: Answered | Shadowed, done: Done) -> None:
+        if self._canary is not None:
+            which = self._canary.answered(answered.edge, answered.key, answered.model, done.p)
+            self._process.histogram(f"{which}_answer").add(answered.took_s * 1e9)
 
     def _tell(self, tell: Tell) -> None:
         message = tell.message

@@ -178,7 +178,9 @@ class _Uplink:
         return self._granted
 
     async def _hold(self, control: Dealer, data: Dealer) -> None:
-        await control.put(Hello(self._settings.edge, self._classes))  # waits here while there is no cloud
+        await control.put(
+            Hello(self._settings.edge, self._classes, self._settings.model)
+        )  # waits here while there is no cloud
         self._heard = time.monotonic()
         self._process.counters.add("sessions")
         await self._process.run_together(self._hear(control), self._beat(control), self._send(data))

@@ -1,25 +1,29 @@
 """worker: the large model in the cloud. It says READY, takes jobs as its credit allows, and answers each.
 
+Jobs of whatever streams are decoded one by one, in a thread beside the model's, and run in batches (`batching`).
 Signs of life come from the loop that does the work, with the number of jobs done: a worker that hangs in its model
-shows no progress, and the router gives its windows to another.
+shows no progress, the router gives its windows to another, and takes it back when its model has returned.
 """
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import time
 from functools import partial
 
 import numpy as np
 
+from clownfish.batching import Batcher, Held
 from clownfish.bus import Dealer, credentials, fresh_routing_id
 from clownfish.codecs import CODECS
 from clownfish.codecs.base import RunCodec
 from clownfish.codecs.runs import as_run_codec, decode_job
-from clownfish.errors import ClownfishError, ConfigError
-from clownfish.messages import Vector
+from clownfish.errors import ClownfishError, ConfigError, ModelError
+from clownfish.messages import Pixels, Vector
 from clownfish.models.base import WindowModel
+from clownfish.models.batch import batch_size, infer_each
 from clownfish.models.load import load_model
 from clownfish.process import Process, run
 from clownfish.protocol import Again, Done, Goodbye, Job, Progress, Pulse, Ready, Refused
@@ -29,6 +33,11 @@ _PROGRESS_S = 0.5
 _RETRY_S, _TROUBLE_S = 0.1, 2.0
 _SILENCE_S = 3.0
 """Without a Pulse for this long the socket is replaced: the router may have given up its address."""
+_HUNG_S = 60.0
+"""A model that is still at a batch this long after the router gave it up never returns: only a new process helps."""
+
+_Held = Held[Job, tuple[list[Pixels], float]]
+"""Prepared: the window's frames, and the seconds that decoding took."""
 
 
 class _SocketOver(Exception):
@@ -44,14 +53,30 @@ class _Worker:
         self._curve = credentials(settings.key, settings.router_key)
         self._name = name
         self._model = model
-        self._jobs: asyncio.Queue[tuple[Job, float]] = asyncio.Queue()
+        size = settings.batch or batch_size(model)
+        self._credit = settings.credit or 2 * size
+        self._batcher: Batcher[Job, tuple[list[Pixels], float]]
+        self._batcher = Batcher(size, settings.batch_wait_ms / 1000, self._credit)
+        self._decoder = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._codecs: dict[str, RunCodec] = {}
+        self._dealer: Dealer | None = None
+        """Whom answers go to; None while there is no router."""
         self._done = 0
         self._heard = 0.0
-        self._codecs: dict[str, RunCodec] = {}
+        self._came = asyncio.Event()
+        """Set when a job has come."""
+        self._changed = asyncio.Event()
+        """Set when the next batch may look different."""
+        self._idle = asyncio.Event()
+        """Set while no batch is in work."""
+        self._idle.set()
+
+    # -- the router
 
     async def sockets(self) -> None:
         """One socket after the other, for ever."""
         while True:
+            await self._free()
             dealer = self._process.bus.dealer(
                 self._settings.router,
                 "router",
@@ -68,12 +93,23 @@ class _Worker:
                 dealer.try_send(Goodbye(self._name))
                 raise
             finally:
+                self._dealer = None
+                self._batcher.clear()  # the router gives them to another
                 dealer.close(linger_ms=200)
             await asyncio.sleep(_RETRY_S)
 
+    async def _free(self) -> None:
+        """Until the model can take a new job. Raises ModelError where it never will."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), _HUNG_S)
+        except asyncio.TimeoutError:
+            raise ModelError(
+                f"the model has not returned from a batch for more than {_HUNG_S:g} s: this process begins anew"
+            ) from None
+
     async def _hold(self, dealer: Dealer) -> None:
         await self._introduce(dealer)
-        await self._process.run_together(self._hear(dealer), self._beat(dealer), self._work(dealer))
+        await self._process.run_together(self._hear(dealer), self._beat(dealer))
 
     async def _end_in_trouble(self, dealer: Dealer) -> None:
         why = await dealer.trouble()
@@ -85,19 +121,21 @@ class _Worker:
         raise _SocketOver(why)
 
     async def _introduce(self, dealer: Dealer) -> None:
-        while not self._jobs.empty():
-            self._jobs.get_nowait()  # they were the last socket's; the router has given them to another
+        self._batcher.clear()
         self._done = 0
         model = self._model
-        await dealer.put(Ready(self._name, model.name, model.classes, self._settings.credit))
-        self._heard = time.monotonic()
+        await dealer.put(Ready(self._name, model.name, model.classes, self._credit))
+        self._dealer, self._heard = dealer, time.monotonic()
 
     async def _hear(self, dealer: Dealer) -> None:
         async for message in dealer:
             self._heard = time.monotonic()
             if isinstance(message, Job):
-                self._jobs.put_nowait((message, self._heard + message.deadline_ms / 1000))
+                self._batcher.add(message.job, message, self._heard + message.deadline_ms / 1000, self._heard)
+                self._came.set()
             elif isinstance(message, Again):
+                if self._batcher.busy:  # it may hang: whoever is READY is given jobs
+                    raise _SocketOver(f"{message.reason}; the model is still at work")
                 self._process.log.info("introduced again", reason=message.reason)
                 await self._introduce(dealer)
             elif isinstance(message, Refused):
@@ -110,33 +148,98 @@ class _Worker:
             await asyncio.sleep(_PROGRESS_S)
         raise _SocketOver("the router says nothing any more")
 
-    async def _work(self, dealer: Dealer) -> None:
-        while True:
-            job, deadline = await self._jobs.get()
-            begin = time.monotonic()
-            p: Vector = np.empty(0, np.float32)
-            error = ""
-            if begin >= deadline:
-                error = "expired"
-                self._process.counters.add('dropped{reason="expired"}')
-            else:
-                try:
-                    p = await self._process.in_thread(self._answer, job)
-                    self._process.counters.add("jobs_done")
-                except ClownfishError as bad:
-                    error = str(bad)[:1000]
-                    self._process.counters.add('dropped{reason="undecodable"}')
-            model_ms = (time.monotonic() - begin) * 1000
-            self._process.histogram("job").add(model_ms * 1e6)
-            self._done += 1
-            dealer.try_send(Done(job.job, p, model_ms, error))
+    def _tell(self, job: int, p: Vector | None, model_ms: float, error: str = "") -> None:
+        self._done += 1
+        if self._dealer is not None:
+            self._dealer.try_send(Done(job, np.empty(0, np.float32) if p is None else p, model_ms, error[:1000]))
 
-    def _answer(self, job: Job) -> Vector:
+    # -- the work
+
+    async def prepare(self) -> None:
+        """Decodes what has come, job by job, while the model works on what was decoded before."""
+        loop = asyncio.get_running_loop()
+        while True:
+            held = self._batcher.next_raw()
+            if held is None:
+                self._came.clear()
+                await self._came.wait()
+                continue
+            try:
+                ready = await loop.run_in_executor(self._decoder, self._decode, held.raw)
+            except ClownfishError as bad:
+                self._process.counters.add('dropped{reason="undecodable"}')
+                if self._batcher.unreadable(held):
+                    self._tell(held.job, None, 0.0, str(bad))
+            else:
+                self._batcher.prepared(held, ready)
+            self._changed.set()
+
+    async def infer(self) -> None:
+        """Runs batch after batch. The next begins before the answers of the last one leave."""
+        last: tuple[list[tuple[_Held, Vector | str]], float] | None = None
+        while True:
+            taken = self._batcher.take(time.monotonic())
+            running = None
+            if taken.batch:
+                self._idle.clear()
+                windows = [held.ready[0] for held in taken.batch if held.ready is not None]
+                running = asyncio.ensure_future(self._process.in_thread(self._run, windows))
+                await asyncio.sleep(0)  # it begins
+            for job in taken.expired:
+                self._process.counters.add('dropped{reason="expired"}')
+                self._tell(job, None, 0.0, "expired")
+            if last is not None:
+                self._answer(*last)
+                last = None
+            if running is not None:
+                answers, model_s = await running
+                wanted = self._batcher.finished(time.monotonic())
+                last = (
+                    [(held, answer) for held, answer in zip(taken.batch, answers, strict=True) if held in wanted],
+                    model_s,
+                )
+                self._count(len(answers), len(wanted), model_s)
+                self._idle.set()
+            else:
+                await self._change()
+
+    async def _change(self) -> None:
+        """Until there is something to decide."""
+        due = self._batcher.next_timer()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), None if due is None else max(0.0, due - time.monotonic()))
+        self._changed.clear()
+
+    def _run(self, windows: list[list[Pixels]]) -> tuple[list[Vector | str], float]:
+        begin = time.monotonic()
+        answers = infer_each(self._model, windows)
+        return answers, time.monotonic() - begin
+
+    def _count(self, jobs: int, wanted: int, model_s: float) -> None:
+        counters = self._process.counters
+        counters.add("batches")
+        counters.add(f'batch_size{{jobs="{_size_class(jobs)}"}}')
+        counters.add('dropped{reason="unwanted"}', jobs - wanted)
+        self._process.histogram("model").add(model_s * 1e9)
+
+    def _answer(self, outcome: list[tuple[_Held, Vector | str]], model_s: float) -> None:
+        """What a batch gave those that still wait: each job's probabilities, or why it has none."""
+        for held, answer in outcome:
+            assert held.ready is not None
+            self._process.histogram("job").add((held.ready[1] + model_s) * 1e9)
+            if isinstance(answer, str):
+                self._process.counters.add('dropped{reason="failed"}')
+                self._tell(held.job, None, model_s * 1000, answer)
+            else:
+                self._process.counters.add("jobs_done")
+                self._tell(held.job, answer, model_s * 1000)
+
+    def _decode(self, job: Job) -> tuple[list[Pixels], float]:
+        begin = time.monotonic()
         frames = decode_job(job, self._codec)
         if len(frames) != self._model.window_size:
             raise ConfigError(f"{len(frames)} frames in a window; this model expects {self._model.window_size}")
-        p: Vector = self._model.infer([frames]).p[0]
-        return p
+        return frames, time.monotonic() - begin
 
     def _codec(self, kind: str) -> RunCodec:
         """Loaded when a job first names it: some need a library that only those who use them have."""
@@ -145,6 +248,12 @@ class _Worker:
                 raise ConfigError(f"unknown codec {kind[:40]!r}; known: {', '.join(CODECS.names())}")
             self._codecs[kind] = as_run_codec(CODECS.get(kind)())
         return self._codecs[kind]
+
+
+def _size_class(jobs: int) -> str:
+    """1, 2, 3-4, 5-8 …: few names, whatever the batch."""
+    top = 1 << (jobs - 1).bit_length()
+    return str(top) if top <= 2 else f"{top // 2 + 1}-{top}"
 
 
 async def serve(process: Process) -> None:
@@ -158,8 +267,9 @@ async def serve(process: Process) -> None:
         load_model, settings.model, settings.device, settings.precision, settings.engine, calibration
     )
     process.ready(f"{model.name}, {len(model.classes)} classes")
+    worker = _Worker(process, process.service, model)
     with contextlib.suppress(asyncio.CancelledError):
-        await _Worker(process, process.service, model).sockets()
+        await process.run_together(worker.sockets(), worker.prepare(), worker.infer())
 
 
 if __name__ == "__main__":

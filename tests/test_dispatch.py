@@ -7,9 +7,11 @@ from collections import Counter
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from clownfish.dispatch import Answered, AskReady, Assign, Drop, Evicted, Instruction, WorkerPool
+from clownfish.canary import Canary, Mode
+from clownfish.dispatch import WorkerPool
+from clownfish.jobs import Answered, AskReady, Assign, Drop, Evicted, Instruction
 from clownfish.messages import WindowKey
 
 CLASSES = ("run", "jump")
@@ -58,7 +60,7 @@ def job_of(todo: list[Instruction[str]]) -> int:
 def test_a_job_goes_to_a_ready_worker_and_its_answer_to_its_edge() -> None:
     pool = pool_of(W1)
     assert submit(pool, 0) == [Assign(W1, 1, E1, key(0), "door0", 100.0)]
-    assert pool.finished(W1, 1, True, 0.5) == [Answered(E1, key(0), 1, "big")]
+    assert pool.finished(W1, 1, True, 0.5) == [Answered(E1, key(0), 1, "big", 0.5)]
     assert (pool.submitted, pool.answered, pool.waiting, pool.held) == (1, 1, 0, 0)
     pool.validate()
 
@@ -110,7 +112,6 @@ def test_only_a_worker_with_the_same_classes_in_the_same_order_serves_an_edge() 
     assert pool.submit(E1, key(0), ("jump", "run"), "", 100.0, 0.0) == []
     todo = pool.ready(W2, "two", "big", ("jump", "run"), 1, 0.0)
     assert assigned(todo) == [(W2, 0)]
-    assert pool.classes_served() == [("run", "jump"), ("jump", "run")]
 
 
 def test_why_an_edge_is_refused_is_said_in_words() -> None:
@@ -135,16 +136,26 @@ def test_within_a_stream_the_earliest_deadline_goes_first() -> None:
     assert [t for _, t in assigned(ready(pool, W1, credit=3))] == [1, 2, 0]
 
 
-def test_streams_and_edges_take_turns_whatever_their_deadlines() -> None:
+def test_edges_take_turns_and_an_edge_s_streams_in_its_own_whatever_their_deadlines() -> None:
     pool = pool_of()
     for t in range(3):
         submit(pool, t, E1, "hungry", deadline=10.0 + t)
     submit(pool, 0, E1, "calm", deadline=90.0)
-    submit(pool, 0, E2, "hungry", deadline=95.0)
-    todo = ready(pool, W1, credit=5)
+    for t in range(2):
+        submit(pool, t, E2, "hungry", deadline=95.0 + t)
+    todo = ready(pool, W1, credit=6)
     order = [(each.edge, each.key.stream, each.key.t) for each in todo if isinstance(each, Assign)]
-    assert order[:3] == [(E1, "hungry", 0), (E1, "calm", 0), (E2, "hungry", 0)]
-    assert order[3:] == [(E1, "hungry", 1), (E1, "hungry", 2)]
+    assert order[:4] == [(E1, "hungry", 0), (E2, "hungry", 0), (E1, "calm", 0), (E2, "hungry", 1)]
+    assert order[4:] == [(E1, "hungry", 1), (E1, "hungry", 2)]
+
+
+def test_the_sessions_of_one_owner_share_its_turns() -> None:
+    pool: WorkerPool[str] = WorkerPool(16, 1.0, 3.0, owner=lambda edge: edge[:1])
+    for t in range(2):
+        for edge in (b"a1", b"a2", b"b1"):
+            submit(pool, t, edge)
+    order = [each.edge for each in ready(pool, W1, credit=6) if isinstance(each, Assign)]
+    assert order == [b"a1", b"b1", b"a2", b"b1", b"a1", b"a2"]
 
 
 def test_a_hungry_stream_cannot_starve_a_calm_one() -> None:
@@ -298,7 +309,7 @@ def test_an_answer_after_the_lease_was_lost_is_stale_and_the_window_is_answered_
     job = job_of(submit(pool, 0))
     pool.gone(W1, 0.5)
     assert pool.finished(W1, job, True, 0.6) == [AskReady(W1)]
-    assert pool.finished(W2, job, True, 0.7) == [Answered(E1, key(0), job, "big")]
+    assert pool.finished(W2, job, True, 0.7) == [Answered(E1, key(0), job, "big", pytest.approx(0.2))]
     assert pool.finished(W2, job, True, 0.8) == []
     assert (pool.stale, pool.answered) == (2, 1)
     pool.validate()
@@ -423,7 +434,9 @@ def test_no_line_is_kept_for_a_stream_that_has_ended() -> None:
     pool = pool_of(W1)
     for t in range(50):
         pool.finished(W1, job_of(submit(pool, t, bytes([t]), f"stream{t}")), True, 0.0)
-    assert not pool._lines
+    assert not list(pool._room)
+    assert not pool._room._queues
+    assert not pool._edges
     assert not pool._live
 
 
@@ -444,9 +457,10 @@ OTHER = ("jump", "run")
 class AnyOrder(RuleBasedStateMachine):
     """Workers die, hang, err and return in any order: every job ends exactly once, and no worker is overloaded."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.pool: WorkerPool[int] = WorkerPool(capacity=4, lease_s=2.0, liveness_s=3.0, memory=3)
+    @initialize(canary=st.sampled_from([None, "answer", "shadow"]), share=st.sampled_from([0.5, 1.0]))
+    def begin(self, canary: Mode | None, share: float) -> None:
+        trial = Canary("new", share, canary, memory=2) if canary is not None else None
+        self.pool: WorkerPool[int] = WorkerPool(capacity=4, lease_s=2.0, liveness_s=3.0, memory=3, canary=trial)
         self.now = 0.0
         self.submitted = 0
         self.ended: Counter[str] = Counter()
@@ -474,21 +488,28 @@ class AnyOrder(RuleBasedStateMachine):
         due = self.pool.next_timer()
         assert due is None or due > self.now
 
-    @rule(edge=edges, t=st.integers(0, 8), stream=st.sampled_from("ab"), left=st.floats(-0.5, 8.0), other=st.booleans())
-    def submit(self, edge: bytes, t: int, stream: str, left: float, other: bool) -> None:
+    @rule(
+        edge=edges,
+        t=st.integers(0, 8),
+        stream=st.sampled_from("ab"),
+        left=st.floats(-0.5, 8.0),
+        other=st.booleans(),
+        model=st.sampled_from(["", "", "old", "new"]),
+    )
+    def submit(self, edge: bytes, t: int, stream: str, left: float, other: bool, model: str) -> None:
         before = self.pool.submitted
         fresh = (edge, key(t, stream)) not in self.open
         if fresh:
             self.open.add((edge, key(t, stream)))
             self.submitted += 1
         classes = OTHER if other else CLASSES
-        self.see(self.pool.submit(edge, key(t, stream), classes, t, self.now + left, self.now))
+        self.see(self.pool.submit(edge, key(t, stream), classes, t, self.now + left, self.now, model))
         assert self.pool.submitted - before == fresh
 
-    @rule(worker=workers, other=st.booleans())
-    def ready(self, worker: bytes, other: bool) -> None:
+    @rule(worker=workers, other=st.booleans(), model=st.sampled_from(["old", "new"]))
+    def ready(self, worker: bytes, other: bool, model: str) -> None:
         self.holds_jobs[worker] = {}
-        self.see(self.pool.ready(worker, "", "", OTHER if other else CLASSES, CREDIT[worker], self.now))
+        self.see(self.pool.ready(worker, "", model, OTHER if other else CLASSES, CREDIT[worker], self.now))
 
     @rule(worker=workers)
     def beat(self, worker: bytes) -> None:
@@ -503,9 +524,15 @@ class AnyOrder(RuleBasedStateMachine):
                 del self.holds_jobs[worker][job]
             self.see(self.pool.finished(worker, job, ok, self.now))
 
-    @rule(worker=workers, politely=st.booleans())
-    def leave(self, worker: bytes, politely: bool) -> None:
-        self.see((self.pool.goodbye if politely else self.pool.gone)(worker, self.now))
+    @rule(worker=workers)
+    def vanish(self, worker: bytes) -> None:
+        self.see(self.pool.gone(worker, self.now))
+
+    @rule(worker=workers, keeps=st.integers(0, 2))
+    def leave(self, worker: bytes, keeps: int) -> None:
+        """It finishes some of its jobs yet."""
+        kept = tuple(self.holds_jobs[worker])[:keeps]
+        self.see(self.pool.goodbye(worker, self.now, kept))
 
     @rule(edge=edges)
     def edge_goes(self, edge: bytes) -> None:
@@ -516,7 +543,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.pool.validate()
         assert sum(self.ended.values()) + len(self.open) == self.submitted
         assert len(self.open) == self.pool.waiting + self.pool.held
-        assert all(len(worker.jobs) <= CREDIT[worker.id] for worker in self.pool._workers.values())
+        assert all(len(worker.jobs) <= CREDIT[worker.id] for worker in self.pool._roster)
 
     def teardown(self) -> None:
         for _ in range(20):

@@ -17,7 +17,7 @@ E = b"edge-1"
 def edges(**options: int) -> Edges:
     """Refuses whoever has other classes than CLASSES."""
     chosen = {"windows_per_edge": 2, "bytes_per_edge": 1000, "lease_ms": 3000, "cache_bytes": 100_000, **options}
-    return Edges(lambda classes: None if classes == CLASSES else f"nobody has {classes}", **chosen)
+    return Edges(lambda classes, model: None if classes == CLASSES else f"nobody has {classes}", **chosen)
 
 
 def opened(**options: int) -> Edges:
@@ -49,7 +49,7 @@ def test_a_hello_is_answered_with_credit() -> None:
 def test_an_edge_whose_classes_nobody_has_is_refused_in_words_until_somebody_has() -> None:
     served: set[tuple[str, ...]] = set()
     it = Edges(
-        lambda classes: None if classes in served else "nobody has 'wave'",
+        lambda classes, model: None if classes in served else "nobody has 'wave'",
         windows_per_edge=1,
         bytes_per_edge=1,
         lease_ms=1,
@@ -244,7 +244,7 @@ def test_a_stream_of_frames_without_requests_stays_bounded(size_bytes: int) -> N
 
 def test_a_device_has_so_many_sessions_and_a_new_one_ends_its_oldest_and_nobody_elses() -> None:
     it = Edges(
-        lambda classes: None,
+        lambda classes, model: None,
         windows_per_edge=1,
         bytes_per_edge=1000,
         lease_ms=1,

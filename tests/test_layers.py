@@ -22,8 +22,9 @@ LAYERS: dict[int | str, set[str]] = {
     0: {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
-        "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits",
-        "health", "measures", "exposition", "gains", "spans", "overview",
+        "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits", "health", "measures",
+        "exposition", "gains", "spans", "overview", "jobs", "roster", "waiting", "turns", "alarms", "canary",
+        "batching",
     },
     # bytes and pixels
     1: {

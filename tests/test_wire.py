@@ -25,7 +25,7 @@ ONE_OF_EACH = [
     messages.RemoteResult("cam", 7, 3, P.astype(np.float64), "m"),
     messages.FusedResult("cam", 7, 3, 1, P, "wave", 0.75, 0.5, 0.1, 0.9, 2, "fused", False),
     messages.Status("local", 1, "ready", "", {"a": 1}, {"b": 0.5}, {"c": {-3: 4}}),
-    protocol.Hello("box", ("wave", "sit")),
+    protocol.Hello("box", ("wave", "sit"), "large"),
     protocol.Ping(3),
     protocol.Credit(4, 5, 1000),
     protocol.Refused("classes differ"),
@@ -38,7 +38,7 @@ ONE_OF_EACH = [
     protocol.Progress("w", 4),
     protocol.Job(9, ("png", "png"), (0, 0), (1, 0), 6, 4, 800, (b"a", b"bc")),
     protocol.Done(9, P, 1.5, ""),
-    protocol.Goodbye("w"),
+    protocol.Goodbye("w", (1, 2**40)),
     protocol.Pulse(4),
     protocol.Again("restarted"),
     messages.Feature("cam", 7, 3, np.arange(5, dtype=np.float32)),
@@ -115,10 +115,10 @@ def test_a_mangled_message_is_a_wire_error_and_nothing_else(message, data) -> No
 @given(st.lists(st.binary(max_size=64), max_size=4))
 @example([])
 @example([b""])
-@example([b"CF\x02"])
-@example([b"CF\x02\x00"])
-@example([b"CF\x02\xff\x90"])
-@example([b"CF\x02\x00" + b"\x91" * 2000])
+@example([b"CF\x03"])
+@example([b"CF\x03\x00"])
+@example([b"CF\x03\xff\x90"])
+@example([b"CF\x03\x00" + b"\x91" * 2000])
 def test_foreign_bytes_are_a_wire_error(parts) -> None:
     with pytest.raises(WireError):
         wire.decode(parts)
@@ -139,7 +139,7 @@ def test_foreign_bytes_are_a_wire_error(parts) -> None:
 )
 def test_sizes_are_checked_before_anything_is_allocated(header, parts, says) -> None:
     with pytest.raises(WireError, match=says):
-        wire.decode([b"CF\x02\x00" + msgpack.packb(header), *parts])
+        wire.decode([b"CF\x03\x00" + msgpack.packb(header), *parts])
 
 
 @pytest.mark.parametrize("message", ONE_OF_EACH, ids=lambda m: type(m).__name__)
