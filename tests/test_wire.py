@@ -56,6 +56,7 @@ ONE_OF_EACH = [
             messages.End("cam", 7, 120, "end of file"),
         ),
     ),
+    protocol.Frames("cam", 7, "png", 6, 4, (3, 4, 5), (2, 2, 2), (0, 1, 2), (b"abc", b"", bytes(70_000))),
 ]
 
 
@@ -115,10 +116,10 @@ def test_a_mangled_message_is_a_wire_error_and_nothing_else(message, data) -> No
 @given(st.lists(st.binary(max_size=64), max_size=4))
 @example([])
 @example([b""])
-@example([b"CF\x02"])
-@example([b"CF\x02\x00"])
-@example([b"CF\x02\xff\x90"])
-@example([b"CF\x02\x00" + b"\x91" * 2000])
+@example([b"CF\x03"])
+@example([b"CF\x03\x00"])
+@example([b"CF\x03\xff\x90"])
+@example([b"CF\x03\x00" + b"\x91" * 2000])
 def test_foreign_bytes_are_a_wire_error(parts) -> None:
     with pytest.raises(WireError):
         wire.decode(parts)
@@ -139,7 +140,7 @@ def test_foreign_bytes_are_a_wire_error(parts) -> None:
 )
 def test_sizes_are_checked_before_anything_is_allocated(header, parts, says) -> None:
     with pytest.raises(WireError, match=says):
-        wire.decode([b"CF\x02\x00" + msgpack.packb(header), *parts])
+        wire.decode([b"CF\x03\x00" + msgpack.packb(header), *parts])
 
 
 @pytest.mark.parametrize("message", ONE_OF_EACH, ids=lambda m: type(m).__name__)

@@ -42,6 +42,7 @@ from clownfish.protocol import (
     Ready,
     Refused,
     WindowRequest,
+    in_messages,
 )
 
 SIZE, STRIDE, N_W = 16, 4, 6
@@ -192,9 +193,12 @@ class Load:
         self._result.sent += 1
         numbers = tuple(range(first, first + SIZE))
         stream, epoch = session.stream, session.epoch
-        for n, data in zip(numbers, self._pictures, strict=True):
-            frame = FrameData(stream, epoch, n, n, 0, "jpeg", 172, 128, data)
-            session.data.send_multipart(wire.encode(frame))
+        coded = [
+            FrameData(stream, epoch, n, n, 0, "jpeg", 172, 128, data)
+            for n, data in zip(numbers, self._pictures, strict=True)
+        ]
+        for message in in_messages(coded):
+            session.data.send_multipart(wire.encode(message))
         session.data.send_multipart(wire.encode(WindowRequest(stream, epoch, t, numbers, 8000)))
 
     # -- the loop
