@@ -27,7 +27,7 @@ MAX_RUN = 128
 MAX_PICTURES = 256
 """Pictures in one window's job, those included that only lead to its frames."""
 FRAMES_BYTES = 32 * 1024
-"""What frames that travel in one message may have together. At 4 Mbit/s that is 65 ms, for which a newer window waits."""
+"""What frames that travel in one message may have together: 65 ms at 4 Mbit/s, for which a newer window waits."""
 
 
 @dataclass(frozen=True, slots=True)

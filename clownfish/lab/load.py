@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 import os
 import resource
 import select
@@ -16,7 +17,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -57,12 +58,16 @@ _LATE_S = 2.0
 
 @dataclass(frozen=True)
 class Phase:
-    """`per_s` windows a second, evenly over all sessions; or (`per_s` 0) always `in_flight` of them unanswered."""
+    """`per_s` windows a second, evenly over all sessions; or (`per_s` 0) always `in_flight` of them unanswered.
+
+    `most_of_full`: no more than this share of what the phase before was answered in a second.
+    """
 
     name: str
     seconds: float
     per_s: float = 0.0
     in_flight: int = 0
+    most_of_full: float = math.inf
     settle_s: float = 1.0
 
 
@@ -134,12 +139,15 @@ class Load:
         for i in range(plan.stub_workers):
             self._open_worker(i, plan.keys[plan.sessions + i] if plan.keys else None)
         self.sessions = [self._open_session(i, next(keys, None)) for i in range(plan.sessions)]
-        self._until(lambda: all(each.credited for each in self.sessions), "every session has credit")
+        self._until_all_have_credit()
 
     def run(self) -> Iterable[Result]:
         """Phase by phase."""
+        full_per_s = math.inf
         for phase in self._plan.phases:
-            yield self._phase(phase)
+            result = self._phase(replace(phase, per_s=min(phase.per_s, phase.most_of_full * full_per_s)))
+            full_per_s = result.answered / result.seconds
+            yield result
 
     def close(self) -> None:
         self._context.destroy(linger=0)
@@ -203,12 +211,12 @@ class Load:
 
     # -- the loop
 
-    def _until(self, condition: Callable[[], bool], what: str) -> None:
+    def _until_all_have_credit(self) -> None:
         give_up = time.monotonic() + _READY_S
-        while not condition():
+        while waiting := sum(not each.credited for each in self.sessions):
             self._turn(0.01)
             if time.monotonic() > give_up:
-                raise ClownfishError(f"it did not come to pass within {_READY_S:g} s that {what}")
+                raise ClownfishError(f"{waiting} of {len(self.sessions)} sessions had no credit within {_READY_S:g} s")
 
     def _turn_until(self, end: float) -> None:
         while (now := time.monotonic()) < end:
@@ -244,7 +252,7 @@ class Load:
             beat()
             hear_all()
 
-        descriptor = socket.get(zmq.FD)
+        descriptor = int(socket.get(zmq.FD))
         self._hear[descriptor] = hear_all
         self._poll.register(descriptor, select.EPOLLIN)
         heapq.heappush(self._beats, (time.monotonic(), descriptor, beat_and_hear))
@@ -272,7 +280,7 @@ class Load:
 
         def hear(parts: list[bytes]) -> None:
             kind = parts[0][:4]
-            if kind == answer or kind == dropped:
+            if kind in (answer, dropped):
                 self._finished(session, wire.decode(parts, (Answer, Dropped)))
             elif not session.credited:
                 self._first_words(session, parts)
@@ -323,7 +331,10 @@ class Load:
             elif isinstance(message, Refused):
                 raise ClownfishError(f"the router refuses {name}: {message.reason}")
 
-        self._add(socket, hear, lambda: socket.send_multipart(wire.encode(Progress(name, done))))
+        def beat() -> None:
+            socket.send_multipart(wire.encode(Progress(name, done)))
+
+        self._add(socket, hear, beat)
 
 
 def _prefix(kind: type) -> bytes:
