@@ -38,6 +38,16 @@ class CreditLedger:
         """(windows_total, bytes_total) since Hello: neither ever falls."""
         return self._windows_finished + self.windows_per_edge, self._bytes_finished + self.bytes_per_edge
 
+    def is_low(self, told: tuple[int, int]) -> bool:
+        """Whether half of the share or less is left to an edge that was last told these totals: time to tell it again.
+
+        An edge with more than that is held up by nothing, and a Credit costs the router as much as an Answer.
+        """
+        windows, size_bytes = self.outstanding
+        windows_left = told[0] - self._windows_finished - windows
+        bytes_left = told[1] - self._bytes_finished - size_bytes
+        return 2 * windows_left <= self.windows_per_edge or 2 * bytes_left <= self.bytes_per_edge
+
     @property
     def outstanding(self) -> tuple[int, int]:
         """Windows and bytes received and not finished."""

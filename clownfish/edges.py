@@ -13,6 +13,7 @@ it holds for a session). Times are seconds of a monotonic clock, given by the ca
 
 from __future__ import annotations
 
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from typing import TypeAlias
 from clownfish.credit import CreditLedger
 from clownfish.framecache import Found, FrameCache
 from clownfish.messages import StreamKey, WindowKey
-from clownfish.protocol import Again, Answer, Credit, Dropped, FrameData, Hello, Missing, Refused, WindowRequest
+from clownfish.protocol import Again, Answer, Credit, Dropped, Frames, Hello, Missing, Refused, WindowRequest
 
 ToEdge: TypeAlias = Again | Answer | Credit | Dropped | Missing | Refused
 WhyRefused: TypeAlias = Callable[[tuple[str, ...], str], str | None]
@@ -68,6 +69,8 @@ class _Session:
     hello: Hello
     ledger: CreditLedger
     seen: float
+    told: tuple[int, int] = (0, 0)
+    """The totals of the last Credit."""
     new_bytes: OrderedDict[StreamKey, int] = field(default_factory=OrderedDict)
     """Frame bytes that came since the stream's last request."""
     incomplete: dict[WindowKey, float] = field(default_factory=dict)
@@ -103,6 +106,7 @@ class Edges:
         self._device = device
         self._sessions_per_device = sessions_per_device
         self._by_device: dict[bytes, list[bytes]] = {}  # each device's sessions, the oldest first
+        self._incomplete_due = math.inf  # no incomplete window is due before; the one that was may be complete by now
         self.cache = FrameCache(cache_bytes)
         self.counts: Counter[str] = Counter()
 
@@ -143,20 +147,20 @@ class Edges:
         self._sessions.move_to_end(edge)
         return self._grant(edge)
 
-    def frame(self, edge: bytes, frame: FrameData, over: str | None = None) -> None:
-        """One encoded frame: cached until its window asks for it, or dropped where it is over a limit."""
+    def frames(self, edge: bytes, frames: Frames, over: str | None = None) -> None:
+        """Encoded frames of one stream: cached until their window asks for them, or dropped where over a limit."""
         session = self._sessions.get(edge)
         if session is None:
-            self.counts["frames_without_session"] += 1
+            self.counts["frames_without_session"] += len(frames.data)
             return
-        key = StreamKey(frame.stream, frame.epoch)
+        key = StreamKey(frames.stream, frames.epoch)
         if over is None:
-            self.cache.put(edge, frame)
+            self.cache.put(edge, frames)
         else:
             session.over[key] = over
             if len(session.over) > _STREAMS_PER_EDGE:
                 session.over.popitem(last=False)
-        session.new_bytes[key] = session.new_bytes.get(key, 0) + len(frame.data)
+        session.new_bytes[key] = session.new_bytes.get(key, 0) + sum(map(len, frames.data))
         if len(session.new_bytes) > _STREAMS_PER_EDGE:
             session.new_bytes.popitem(last=False)
 
@@ -185,18 +189,19 @@ class Edges:
         if found.missing or not found.frames:
             self.counts["frames_missing"] += len(found.missing)
             session.incomplete[request.key] = deadline
+            self._incomplete_due = min(self._incomplete_due, deadline)
             return [Tell(edge, Missing(*request.key, found.missing))]
         return [Submit(edge, request.key, session.hello.classes, found, deadline, session.hello.model)]
 
     # -- what becomes of windows
 
     def finished(self, edge: bytes, message: Answer | Dropped) -> list[EdgeInstruction]:
-        """The pool is done with a window: tell its edge, and give the credit back."""
+        """The pool is done with a window: tell its edge, and give the credit back if it may need it before it beats."""
         session = self._sessions.get(edge)
         if session is None:
             return []
         session.ledger.finished(message.key)
-        return [Tell(edge, message), *self._grant(edge)]
+        return [Tell(edge, message), *(self._grant(edge) if session.ledger.is_low(session.told) else ())]
 
     def revoke(self, device: bytes) -> list[EdgeInstruction]:
         """The device may not come in any more: its sessions are over. Nobody is told."""
@@ -211,22 +216,24 @@ class Edges:
     def timer(self, now: float) -> list[EdgeInstruction]:
         """Ends sessions that fell silent, and windows whose missing frames did not come in time."""
         out: list[EdgeInstruction] = []
-        for edge, session in list(self._sessions.items()):
-            if session.seen + self._session_s <= now:
-                out += self._end(edge)
-                continue
+        while self._sessions and (oldest := next(iter(self._sessions.items())))[1].seen + self._session_s <= now:
+            out += self._end(oldest[0])
+        if self._incomplete_due > now:
+            return out
+        self._incomplete_due = math.inf
+        for edge, session in self._sessions.items():
             for key in [key for key, deadline in session.incomplete.items() if deadline <= now]:
                 del session.incomplete[key]
                 self.counts["incomplete"] += 1
                 out += self.finished(edge, Dropped(*key, "incomplete"))
+            self._incomplete_due = min(self._incomplete_due, *session.incomplete.values(), math.inf)
         return out
 
     def next_timer(self) -> float | None:
-        """When `timer` has something to do; None: nothing to wait for."""
+        """When `timer` may have something to do; None: nothing to wait for."""
         oldest = next(iter(self._sessions.values()), None)
-        times = [oldest.seen + self._session_s] if oldest is not None else []
-        times += [deadline for session in self._sessions.values() for deadline in session.incomplete.values()]
-        return min(times, default=None)
+        due = self._incomplete_due if oldest is None else min(oldest.seen + self._session_s, self._incomplete_due)
+        return due if due < math.inf else None
 
     # -- inside
 
@@ -235,7 +242,8 @@ class Edges:
         session.refused = self._why_refused(session.hello.classes, session.hello.model)
         if session.refused is not None:
             return [Tell(edge, Refused(session.refused))]
-        return [Tell(edge, Credit(*session.ledger.totals(), self._lease_ms))]
+        session.told = session.ledger.totals()
+        return [Tell(edge, Credit(*session.told, self._lease_ms))]
 
     def _end(self, edge: bytes) -> list[EdgeInstruction]:
         session = self._sessions.pop(edge, None)

@@ -14,8 +14,10 @@ import contextlib
 import ctypes
 import fcntl
 import glob
+import math
 import mmap
 import os
+import resource
 import signal
 import sys
 import time
@@ -183,6 +185,46 @@ async def every(
         wake.clear()  # whatever was set meanwhile, next_timer sees it: nothing is awaited in between
 
 
+class Alarm:
+    """`every` where events are many: `look` after each one costs a comparison, not a turn of a task.
+
+    `fire` may be called when nothing is due: the machine decides.
+    """
+
+    def __init__(self, next_timer: Callable[[], float | None], fire: Callable[[], None]) -> None:
+        self._next_timer = next_timer
+        self._fire = fire
+        self._due = math.inf
+        self._handle: asyncio.TimerHandle | None = None
+        self._rung = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                self.look()
+                await self._rung.wait()
+                self._rung.clear()
+                self._due = math.inf
+                self._fire()
+        finally:
+            self._set(math.inf)
+
+    def look(self) -> None:
+        """The next timer may have come closer."""
+        due = self._next_timer()
+        if due is not None and due < self._due:
+            self._set(due)
+
+    def _set(self, due: float) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._due = due
+        if due < math.inf:
+            self._handle = asyncio.get_running_loop().call_later(max(0.0, due - time.monotonic()), self._rung.set)
+
+
 def run(service: str, serve: Callable[[Process], Awaitable[None]]) -> None:
     """Entry point of `python -m services.NAME`. Does not return."""
     parser = argparse.ArgumentParser(prog=f"python -m services.{service}")
@@ -197,6 +239,8 @@ def run(service: str, serve: Callable[[Process], Awaitable[None]]) -> None:
         logging.configure(name, config.log.format, config.log.level)
         _follow_supervisor()
         os.nice(int(os.environ.get(NICE_VARIABLE, "0")))
+        most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a router has two for each edge
         with contextlib.suppress(ImportError):
             import uvloop
 

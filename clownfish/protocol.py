@@ -5,7 +5,8 @@ either breaks, or the router stays silent for longer than the lease, the session
 was in flight is counted as lost, or sent again where it still matters.
 
 - control, edge → router: Hello, Ping. Router → edge: Credit, Refused, Missing, Answer, Dropped, Again.
-- data, edge → router: FrameData, then WindowRequest naming its frames. Nothing flows back on it.
+- data, edge → router: FrameData, or Frames where small ones travel together, then WindowRequest naming its frames.
+  Nothing flows back on it.
 - A frame is coded by itself, or after others: then it is one picture of a *run*, which begins with one that stands
   alone (place 0) and is decoded in order. What is lost of a run is sent anew in another: none goes on after a hole.
 - worker → router: Ready, Progress, Done, Goodbye. Router → worker: Job, Pulse, Refused, Again.
@@ -16,6 +17,7 @@ lost or repeated Credit does no harm. Deadlines cross hosts as time left, never 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from clownfish.messages import Vector, WindowKey
@@ -24,6 +26,8 @@ MAX_RUN = 128
 """Pictures in one run: what has to be decoded to see its last one."""
 MAX_PICTURES = 256
 """Pictures in one window's job, those included that only lead to its frames."""
+FRAMES_BYTES = 32 * 1024
+"""What frames that travel in one message may have together: 65 ms at 4 Mbit/s, for which a newer window waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,59 @@ class FrameData:
     width: int
     height: int
     data: bytes
+
+    @property
+    def together(self) -> Frames:
+        """As `Frames` says it."""
+        shared = (self.stream, self.epoch, self.codec, self.width, self.height)
+        return Frames(*shared, (self.n,), (self.run,), (self.place,), (self.data,))
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Small frames of one stream in one message, in order: a message costs the router more than what is in it.
+
+    `numbers`, `runs`, `places` and `data` are what FrameData calls n, run, place and data; one entry for each frame.
+    """
+
+    stream: str
+    epoch: int
+    codec: str
+    width: int
+    height: int
+    numbers: tuple[int, ...]
+    runs: tuple[int, ...]
+    places: tuple[int, ...]
+    data: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.numbers) == len(self.runs) == len(self.places) == len(self.data):
+            counts = [len(each) for each in (self.numbers, self.runs, self.places, self.data)]
+            raise ValueError(f"numbers, runs, places and data of as many frames expected, got {counts}")
+
+    @property
+    def together(self) -> Frames:
+        return self
+
+
+def in_messages(frames: Sequence[FrameData]) -> Iterator[FrameData | Frames]:
+    """Frames of one stream, codec and size, as they travel: together as far as FRAMES_BYTES go, a larger one alone."""
+    begin, size_bytes = 0, 0
+    for end, frame in enumerate(frames):
+        if end > begin and size_bytes + len(frame.data) > FRAMES_BYTES:
+            yield _message(frames[begin:end])
+            begin, size_bytes = end, 0
+        size_bytes += len(frame.data)
+    if frames:
+        yield _message(frames[begin:])
+
+
+def _message(frames: Sequence[FrameData]) -> FrameData | Frames:
+    if len(frames) == 1:
+        return frames[0]
+    numbers, runs, places, data = zip(*((each.n, each.run, each.place, each.data) for each in frames), strict=True)
+    first = frames[0]
+    return Frames(first.stream, first.epoch, first.codec, first.width, first.height, numbers, runs, places, data)
 
 
 @dataclass(frozen=True, slots=True)

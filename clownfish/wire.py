@@ -37,6 +37,8 @@ MAX_WINDOW_BYTES = 256 * 1024 * 1024
 MAX_PARTS = MAX_FRAMES + 1
 MAX_JOBS = 1024
 """That one worker may hold."""
+_SHARED_BYTES = 64 * 1024
+"""Encoded frames share parts of this size: a copy of that much costs less than a part does."""
 MAX_TABLE = 4096
 """Entries in one table of a Status."""
 MAX_NOTED = 64
@@ -171,6 +173,71 @@ def _unpack_blob(value: Any, parts: Iterator[Part]) -> Any:
 
 _INT64 = 1 << 63
 
+
+def _pack_counts(value: Any, parts: list[Part]) -> Any:
+    return list(value)
+
+
+def _counts(limit: int) -> _Field:
+    """Many numbers, checked together: one by one they would cost more than the rest of their message."""
+
+    def unpack(value: Any, parts: Iterator[Part]) -> Any:
+        if not isinstance(value, list) or len(value) > limit:
+            raise WireError(f"a list of at most {limit} expected, got {str(value)[:80]!r}")
+        if value and not (set(map(type, value)) == {int} and min(value) >= 0 and max(value) < _INT64):
+            raise WireError(f"a list of counts expected, got {str(value)[:80]!r}")
+        return tuple(value)
+
+    return _Field(_pack_counts, unpack)
+
+
+def _pack_blobs(value: Any, parts: list[Part]) -> Any:
+    """Small ones share a part; one of _SHARED_BYTES or more has its own, which nobody copies."""
+    sizes: list[list[int]] = []
+    shared: list[bytes] = []
+
+    def close() -> None:
+        if shared:
+            parts.append(b"".join(shared))
+            sizes.append(list(map(len, shared)))
+            shared.clear()
+
+    room = _SHARED_BYTES
+    for blob in value:
+        if len(blob) >= _SHARED_BYTES:
+            close()
+            parts.append(blob)
+            sizes.append([len(blob)])
+            room = _SHARED_BYTES
+            continue
+        if len(blob) > room:
+            close()
+            room = _SHARED_BYTES
+        shared.append(blob)
+        room -= len(blob)
+    close()
+    return sizes
+
+
+def _blobs(limit: int) -> _Field:
+    def unpack(value: Any, parts: Iterator[Part]) -> Any:
+        if not isinstance(value, list) or len(value) > limit or not all(isinstance(sizes, list) for sizes in value):
+            raise WireError(f"the sizes of at most {limit} parts expected, got {str(value)[:80]!r}")
+        blobs: list[bytes] = []
+        for sizes in value:
+            _sizes.unpack(sizes, parts)
+            part, begin = _next_part(parts, sum(sizes)), 0
+            for size in sizes:
+                blobs.append(bytes(part[begin : begin + size]))
+                begin += size
+        if len(blobs) > limit:
+            raise WireError(f"{len(blobs)} encoded frames; at most {limit} are read")
+        return tuple(blobs)
+
+    _sizes = _counts(limit)
+    return _Field(_pack_blobs, unpack)
+
+
 _NAME = _plain(lambda v: isinstance(v, str) and len(v.encode()) <= MAX_NAME_BYTES, "a name")
 _TEXT = _plain(lambda v: isinstance(v, str) and len(v.encode()) <= MAX_TEXT_BYTES, "a text")
 _COUNT = _plain(lambda v: _is_int(v) and 0 <= v < _INT64, "a count")
@@ -182,6 +249,9 @@ _PIXELS = _Field(_pack_pixels, _unpack_pixels)
 _FRAMES = _Field(_pack_frames, _unpack_frames)
 _VECTOR = _vector(MAX_CLASSES)
 _BLOB = _Field(_pack_blob, _unpack_blob)
+_BLOBS = _blobs(MAX_FRAMES)
+_NUMBERS = _counts(MAX_FRAMES)
+_SIDE = _plain(lambda v: _is_int(v) and 0 < v <= MAX_SIDE, "a side in pixels")
 _KEY = lambda k: isinstance(k, str) and len(k) <= MAX_NAME_BYTES  # noqa: E731 - a predicate like its neighbours
 
 
@@ -217,9 +287,10 @@ _FIELDS: dict[str, _Field] = {
     **dict.fromkeys(("run", "place"), _COUNT),
     **dict.fromkeys(("pid", "process"), _COUNT),
     **dict.fromkeys(("windows_total", "bytes_total", "lease_ms", "deadline_ms", "job", "done", "credit"), _COUNT),
-    **dict.fromkeys(("width", "height"), _plain(lambda v: _is_int(v) and 0 < v <= MAX_SIDE, "a side in pixels")),
+    **dict.fromkeys(("width", "height"), _SIDE),
     **dict.fromkeys(("live", "final"), _BOOL),
     **dict.fromkeys(("confidence", "alpha", "beta", "model_ms", "at_s"), _REAL),
+    **dict.fromkeys(("numbers", "runs", "places"), _NUMBERS),
     "what": _NAME,
     "value": _plain(lambda v: v is None or (isinstance(v, float) and math.isfinite(v)), "a number, or none"),
     "feature": _vector(MAX_FEATURES),
@@ -240,15 +311,16 @@ _FIELDS: dict[str, _Field] = {
 _SPECIAL: dict[tuple[type, str], _Field] = {
     (messages.Window, "frames"): _FRAMES,
     (messages.End, "frames"): _COUNT,
-    (protocol.WindowRequest, "frames"): _tuple_of(_COUNT, MAX_FRAMES),
-    (protocol.Missing, "frames"): _tuple_of(_COUNT, MAX_FRAMES),
     (protocol.Goodbye, "keeps"): _tuple_of(_COUNT, MAX_JOBS),
+    (protocol.WindowRequest, "frames"): _NUMBERS,
+    (protocol.Missing, "frames"): _NUMBERS,
+    (protocol.Frames, "codec"): _NAME,
+    (protocol.Frames, "data"): _BLOBS,
     (protocol.FrameData, "codec"): _NAME,
     (protocol.FrameData, "data"): _BLOB,
     (protocol.Job, "codec"): _tuple_of(_NAME, MAX_FRAMES),
-    (protocol.Job, "places"): _tuple_of(_COUNT, MAX_FRAMES),
-    (protocol.Job, "frames"): _tuple_of(_COUNT, MAX_FRAMES),
-    (protocol.Job, "data"): _tuple_of(_BLOB, MAX_FRAMES),
+    (protocol.Job, "frames"): _NUMBERS,
+    (protocol.Job, "data"): _BLOBS,
 }
 
 # The kind on the wire is the place in this list: append, never reorder.
@@ -280,6 +352,7 @@ KINDS: tuple[type, ...] = (
     messages.Feature,
     messages.Event,
     messages.Note,
+    protocol.Frames,
 )
 
 _NOTED = (
@@ -322,7 +395,10 @@ def _unpack_fields(kind: type, header: Any, rest: Iterator[Part]) -> Any:
             raise WireError(f"{kind.__name__}.{name}: {error}") from None
         except UnicodeEncodeError:  # a lone surrogate
             raise WireError(f"{kind.__name__}.{name}: not a text") from None
-    return kind(**values)
+    try:
+        return kind(**values)
+    except ValueError as error:  # fields that do not go together
+        raise WireError(f"{kind.__name__}: {error}") from None
 
 
 def decode(parts: Sequence[Part], allowed: tuple[type, ...] = KINDS) -> Any:

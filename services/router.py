@@ -7,7 +7,6 @@ sessions are those of that key, and its limits hold over all of them.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,13 +21,15 @@ from clownfish.framecache import Found
 from clownfish.jobs import Answered, AskReady, Assign, Drop, Evicted, Instruction, Shadowed
 from clownfish.keys import Key, KeyFolder, Role
 from clownfish.limits import DeviceLimits
-from clownfish.process import Process, every, run
+from clownfish.process import Alarm, Process, run
 from clownfish.protocol import (
+    FRAMES_BYTES,
     Again,
     Answer,
     Done,
     Dropped,
     FrameData,
+    Frames,
     Goodbye,
     Hello,
     Job,
@@ -68,7 +69,9 @@ class _Router:
             )
 
         self._control = bind(settings.control, "control", (Hello, Ping), _CONTROL_BYTES, False)
-        self._data = bind(settings.data, "data", (FrameData, WindowRequest), settings.max_frame_bytes, True)
+        self._data = bind(
+            settings.data, "data", (FrameData, Frames, WindowRequest), max(settings.max_frame_bytes, FRAMES_BYTES), True
+        )
         self._workers = bind(
             settings.workers, "workers", (Ready, Progress, Done, Goodbye), _CONTROL_BYTES, True, "worker"
         )
@@ -92,7 +95,7 @@ class _Router:
         )
         self._tracer = Tracer(process)
         self._refusals: set[str] = set()
-        self.wake = asyncio.Event()
+        self._alarm = Alarm(self._next_timer, self._timer)
         process.before_status(self._count)
 
     def _count(self) -> None:
@@ -119,7 +122,7 @@ class _Router:
 
     async def run(self) -> None:
         """Until cancelled. A guard that fails ends the process: nobody comes in unguarded."""
-        works = [self.control(), self.data(), self.workers(), every(self.next_timer, self.wake, self.timer)]
+        works = [self.control(), self.data(), self.workers(), self._alarm.run()]
         await self._process.run_together(*works, *([self._guard.run()] if self._guard is not None else []))
 
     async def control(self) -> None:
@@ -136,10 +139,12 @@ class _Router:
     async def data(self) -> None:
         async for edge, message in self._data:
             now = time.monotonic()
-            if isinstance(message, FrameData):
-                self._edges.frame(edge, message, self._over(edge, now, len(message.data), message.stream))
-            else:
+            if isinstance(message, WindowRequest):
                 self._do(self._edges.request(edge, message, now, self._over(edge, now, 0, message.stream)))
+                continue
+            frames = message.together
+            over = self._over(edge, now, sum(map(len, frames.data)), frames.stream, cost=len(frames.data))
+            self._edges.frames(edge, frames, over)
 
     def _over(
         self, edge: bytes, now: float, size_bytes: int = 0, stream: str | None = None, cost: float = 1
@@ -189,7 +194,6 @@ class _Router:
 
     def _do(self, instructions: Iterable[Instruction[Found] | EdgeInstruction], done: Done | None = None) -> None:
         """Carry out what pool and edges decided; `done` is the worker's answer that they decided on."""
-        self.wake.set()
         for each in instructions:
             now = time.monotonic()
             if isinstance(each, Tell):
@@ -223,6 +227,7 @@ class _Router:
             else:
                 self._process.log.info("edge gone", edge=each.name)
                 self._pool.edge_gone(each.edge)
+        self._alarm.look()
 
     def _compare(self, answered: Answered | Shadowed, done: Done) -> None:
         if self._canary is not None:
@@ -237,26 +242,18 @@ class _Router:
         self._control.try_send(tell.edge, message)
 
     def _assign(self, assign: Assign[Found], now: float) -> None:
-        pictures = assign.payload.pictures
-        job = Job(
-            assign.job,
-            tuple(picture.codec for picture in pictures),
-            tuple(picture.place for picture in pictures),
-            assign.payload.frames,
-            pictures[0].width,
-            pictures[0].height,
-            max(0, int((assign.deadline - now) * 1000)),
-            tuple(picture.data for picture in pictures),
-        )
+        found = assign.payload
+        left_ms = max(0, int((assign.deadline - now) * 1000))
+        job = Job(assign.job, found.codecs, found.places, found.frames, found.width, found.height, left_ms, found.data)
         if not self._workers.try_send(assign.worker, job):
             self._do(self._pool.gone(assign.worker, now))
 
-    async def timer(self) -> None:
+    def _timer(self) -> None:
         now = time.monotonic()
         self._do(self._pool.timer(now))
         self._do(self._edges.timer(now))
 
-    def next_timer(self) -> float | None:
+    def _next_timer(self) -> float | None:
         times = (self._pool.next_timer(), self._edges.next_timer())
         return min((each for each in times if each is not None), default=None)
 

@@ -21,7 +21,19 @@ from clownfish.errors import CodecError, ConfigError
 from clownfish.messages import End, Event, RemoteResult, StreamKey, Window, WindowKey
 from clownfish.notes import Notes
 from clownfish.process import Process, every, run
-from clownfish.protocol import Again, Answer, Credit, Dropped, FrameData, Hello, Missing, Ping, Refused, WindowRequest
+from clownfish.protocol import (
+    Again,
+    Answer,
+    Credit,
+    Dropped,
+    FrameData,
+    Hello,
+    Missing,
+    Ping,
+    Refused,
+    WindowRequest,
+    in_messages,
+)
 from clownfish.tracer import Tracer
 from clownfish.zoo import read_classes
 
@@ -284,10 +296,13 @@ class _Uplink:
         self._sent_at[item.key] = (now, window.capture_ns / 1e9)
         self._note(item.key, "sent", float(size_bytes))
         height, width = window.frames[0].shape[:2]
-        for n, picture in zip(send, pictures, strict=True):
-            frame = FrameData(*key, n, picture.run, picture.place, self._codec.name, width, height, picture.data)
-            wire_bytes = await data.put(frame)
-            known[n] = None
+        coded = [
+            FrameData(*key, n, picture.run, picture.place, self._codec.name, width, height, picture.data)
+            for n, picture in zip(send, pictures, strict=True)
+        ]
+        for message in in_messages(coded):
+            wire_bytes = await data.put(message)
+            known.update(dict.fromkeys(message.together.numbers))
             self._process.counters.add("bytes_sent", wire_bytes)
         while len(known) > _KNOWN_FRAMES:
             known.popitem(last=False)

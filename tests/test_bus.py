@@ -191,7 +191,7 @@ async def test_the_housekeeping_of_bound_sockets_takes_no_wake_up_from_a_reader(
     """A message arrives, and EVENTS is read before the loop has seen it."""
     inbox = bus.inbox(at, "in", (End,))
     reader = asyncio.ensure_future(take(inbox, 1))
-    await until(lambda: bool(inbox._socket._recv_futures), "the reader waits", 20)
+    await until(lambda: bool(inbox._waiting), "the reader waits", 20)
     with zmq.Context() as context, context.socket(zmq.PUSH) as push:
         push.connect(at)
         push.send_multipart(wire.encode(end(7)))

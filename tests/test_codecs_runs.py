@@ -72,7 +72,7 @@ class Way:
 
     def send(self, numbers: Sequence[int], begin: bool) -> None:
         for n, each in zip(numbers, self.encoder.encode([frame(n) for n in numbers], begin), strict=True):
-            self.cache.put(b"", FrameData(*KEY, n, each.run, each.place, "chained", 2, 2, each.data))
+            self.cache.put(b"", FrameData(*KEY, n, each.run, each.place, "chained", 2, 2, each.data).together)
             self.known.add(n)
 
     def ask(self, numbers: Sequence[int]) -> Found:
@@ -85,9 +85,7 @@ class Way:
 
 
 def decoded(way: Way, found: Found) -> list[int]:
-    pictures = found.pictures
-    codecs, data = tuple(each.codec for each in pictures), tuple(each.data for each in pictures)
-    job = Job(0, codecs, tuple(each.place for each in pictures), found.frames, 2, 2, 9, data)
+    job = Job(0, found.codecs, found.places, found.frames, 2, 2, 9, found.data)
     return [int(pixels[0, 0, 0]) for pixels in decode_job(job, lambda kind: way.codec)]
 
 

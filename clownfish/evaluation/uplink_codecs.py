@@ -24,7 +24,7 @@ from clownfish.evaluation.recording import windows_of
 from clownfish.framecache import FrameCache
 from clownfish.messages import Pixels, StreamKey, Window
 from clownfish.models.base import WindowModel
-from clownfish.protocol import FrameData, Job, WindowRequest
+from clownfish.protocol import FrameData, Frames, Job, WindowRequest, in_messages
 from clownfish.settings import Plugin
 from clownfish.sources.base import VideoSource
 from clownfish.sources.truth import Truth
@@ -69,32 +69,34 @@ class Link:
         began = time.perf_counter()
         pictures = self._encoder.encode([window.frames[n - window.first] for n in new])
         self.encode_s += time.perf_counter() - began
-        for n, each in zip(new, pictures, strict=True):
-            frame = FrameData(
-                window.stream, window.epoch, n, each.run, each.place, self._codec.name, width, height, each.data
-            )
-            self._count(frame)
-            self._cache.put(b"", frame)
+        stream, codec = StreamKey(window.stream, window.epoch), self._codec.name
+        coded = [
+            FrameData(*stream, n, each.run, each.place, codec, width, height, each.data)
+            for n, each in zip(new, pictures, strict=True)
+        ]
+        for message in in_messages(coded):
+            self._count(message)
+            self._cache.put(b"", message.together)
         self._known.update(new)
         self._count(WindowRequest(*window.key, tuple(numbers), 8000))
         self.windows += 1
-        found = self._cache.get(b"", StreamKey(window.stream, window.epoch), numbers)
+        found = self._cache.get(b"", stream, numbers)
         assert not found.missing
         return Job(
             0,
-            tuple(each.codec for each in found.pictures),
-            tuple(each.place for each in found.pictures),
+            found.codecs,
+            found.places,
             found.frames,
             width,
             height,
             8000,
-            tuple(each.data for each in found.pictures),
+            found.data,
         )
 
     def decode(self, job: Job) -> list[Pixels]:
         return decode_job(job, lambda kind: self._codec)
 
-    def _count(self, message: FrameData | WindowRequest) -> None:
+    def _count(self, message: FrameData | Frames | WindowRequest) -> None:
         self.wire_bytes += sum(map(len, wire.encode(message)))
 
 

@@ -15,7 +15,9 @@ from clownfish.lab.figures import Line, Use, numbers
 from clownfish.lab.fusion_cost import fusion_lines
 from clownfish.lab.hostile import hostile_lines
 from clownfish.lab.overhead import overhead_lines
+from clownfish.lab.pool_cost import pool_lines
 from clownfish.lab.replay_cost import replay_lines
+from clownfish.lab.router_cost import router_lines
 from clownfish.lab.rpc import require_grpc
 from clownfish.lab.streams import stream_lines
 from clownfish.lab.workload import REAL_VIDEO, Pair, draw_clip, pick_pair
@@ -32,12 +34,23 @@ class Effort:
     graph_s: float = 20.0
     streams_s: float = 10.0
     hostile_messages: int = 1_000_000
+    router_s: float = 8.0
+    router_edges: int = 1000
+    pool_s: float = 15.0
     resolution: float = 0.0
     """Gap between the number of streams that is held and the one that is not, as a share of the first."""
 
 
 QUICK = Effort(
-    fusion_repeats=5, fusion_calls=50, settle_s=2.0, graph_s=6.0, streams_s=3.0, hostile_messages=20_000, resolution=0.5
+    fusion_repeats=5,
+    fusion_calls=50,
+    settle_s=2.0,
+    graph_s=6.0,
+    streams_s=3.0,
+    hostile_messages=20_000,
+    router_s=3.0,
+    pool_s=5.0,
+    resolution=0.5,
 )
 """A minute or two; its percentiles rest on few windows."""
 
@@ -99,6 +112,11 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> BenchResult:
                 lines, uses = lines + more, uses + used
             if "hostile" in options.parts:
                 lines += hostile_lines(folder, source, pair, effort.hostile_messages, effort.graph_s, say)
+            if "router" in options.parts:
+                more, used = router_lines(folder, effort.router_edges, effort.router_s, say)
+                lines, uses = lines + more, uses + used
+            if "pool" in options.parts:
+                lines += pool_lines(folder, source, pair.remote, effort.pool_s, say)
         settings = {**asdict(options), "cores": cores, "source": source, "local": pair.local, "remote": pair.remote}
         return BenchResult(lines, uses, settings)
     finally:

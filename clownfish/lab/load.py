@@ -1,0 +1,363 @@
+"""What a router is measured with: many edge sessions, and workers that answer at once.
+
+`python -m clownfish.lab.load` reads its plan from standard input and prints what each phase measured; plan and results
+are JSON, one line each. Every session is a pair of DEALER sockets, as an uplink has, and beats as one. One epoll over
+all of them, and no asyncio: the load must cost less than the router that it loads.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import math
+import os
+import resource
+import select
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import psutil
+import zmq
+
+from clownfish import wire
+from clownfish.bus import fresh_routing_id
+from clownfish.errors import ClownfishError
+from clownfish.protocol import (
+    Again,
+    Answer,
+    Credit,
+    Done,
+    Dropped,
+    FrameData,
+    Hello,
+    Job,
+    Missing,
+    Ping,
+    Progress,
+    Pulse,
+    Ready,
+    Refused,
+    WindowRequest,
+    in_messages,
+)
+
+SIZE, STRIDE, N_W = 16, 4, 6
+CLASSES = tuple(f"class-{i}" for i in range(9))
+_BEAT_S = 0.5
+_READY_S = 30.0
+_CONNECTS_PER_S = 500.0
+"""New sessions: a listening socket has room for a hundred that nobody has taken yet."""
+_LATE_S = 2.0
+"""How long after a phase its last answers are waited for."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """`per_s` windows a second, evenly over all sessions; or (`per_s` 0) always `in_flight` of them unanswered.
+
+    `most_of_full`: no more than this share of what the phase before was answered in a second.
+    """
+
+    name: str
+    seconds: float
+    per_s: float = 0.0
+    in_flight: int = 0
+    most_of_full: float = math.inf
+    settle_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`keys`: (public, secret) of each session's device and then of each worker, where the router has keys."""
+
+    control: str
+    data: str
+    workers: str
+    sessions: int
+    window_bytes: int
+    stub_workers: int
+    phases: tuple[Phase, ...]
+    router_pid: int
+    router_key: str = ""
+    keys: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass
+class Result:
+    """What one phase measured, after its `settle_s`."""
+
+    name: str
+    seconds: float = 0.0
+    sent: int = 0
+    answered: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    latency_ms: dict[str, float] = field(default_factory=dict)
+    """From before a window's frames are sent until its answer is here; p50, p99, max."""
+    router_cpu: float = 0.0
+    load_cpu: float = 0.0
+    """Of one core."""
+
+
+class _Session:
+    def __init__(self, number: int, control: zmq.Socket[bytes], data: zmq.Socket[bytes]) -> None:
+        self.control, self.data = control, data
+        self.stream = f"camera-{number}"
+        self.epoch = number + 1
+        self.window = 0
+        self.sequence = 0
+        self.sent_at: dict[int, float] = {}
+        """Window → when it was sent; those that are not answered yet."""
+        self.credited = False
+
+
+class Load:
+    """Opens everything at once; `run` goes through the plan's phases."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._context = zmq.Context()
+        self._context.set(zmq.MAX_SOCKETS, 2 * plan.sessions + plan.stub_workers + 16)
+        self._poll = select.epoll()
+        self._hear: dict[int, Callable[[], None]] = {}
+        self._beats: list[tuple[float, int, Callable[[], None]]] = []
+        self._sends: list[tuple[float, int]] = []
+        self._period_s = 0.0
+        self._idle: deque[_Session] = deque()
+        self._closed = False
+        self._result = Result("")
+        self._took: list[float] = []
+        self._dropped: Counter[str] = Counter()
+        picture = os.urandom(plan.window_bytes // SIZE)
+        self._pictures = [picture] * SIZE
+        self._p = np.full(len(CLASSES), 1 / len(CLASSES), np.float32)
+        keys = iter(plan.keys)
+        for i in range(plan.stub_workers):
+            self._open_worker(i, plan.keys[plan.sessions + i] if plan.keys else None)
+        self.sessions = [self._open_session(i, next(keys, None)) for i in range(plan.sessions)]
+        self._until_all_have_credit()
+
+    def run(self) -> Iterable[Result]:
+        """Phase by phase."""
+        full_per_s = math.inf
+        for phase in self._plan.phases:
+            result = self._phase(replace(phase, per_s=min(phase.per_s, phase.most_of_full * full_per_s)))
+            full_per_s = result.answered / result.seconds
+            yield result
+
+    def close(self) -> None:
+        self._context.destroy(linger=0)
+
+    # -- phases
+
+    def _phase(self, phase: Phase) -> Result:
+        self._begin(phase)
+        self._turn_until(time.monotonic() + phase.settle_s)
+        self._result, self._took, self._dropped = Result(phase.name), [], Counter()
+        router, mine = psutil.Process(self._plan.router_pid), psutil.Process()
+        before, begin = (_cpu_s(router), _cpu_s(mine)), time.monotonic()
+        self._turn_until(begin + phase.seconds)
+        result, elapsed_s = self._result, time.monotonic() - begin
+        result.seconds = elapsed_s
+        result.router_cpu = (_cpu_s(router) - before[0]) / elapsed_s
+        result.load_cpu = (_cpu_s(mine) - before[1]) / elapsed_s
+        result.dropped = dict(self._dropped)
+        if self._took:
+            p50, p99, most = np.percentile(self._took, (50, 99, 100)) * 1000
+            result.latency_ms = {"p50": float(p50), "p99": float(p99), "max": float(most)}
+        self._result = Result("")  # what is answered from here on is nobody's
+        self._sends, self._closed = [], False
+        give_up = time.monotonic() + _LATE_S
+        while any(each.sent_at for each in self.sessions) and time.monotonic() < give_up:
+            self._turn(0.05)
+        for session in self.sessions:
+            session.sent_at.clear()
+        return result
+
+    def _begin(self, phase: Phase) -> None:
+        now = time.monotonic()
+        if phase.per_s:
+            self._period_s = len(self.sessions) / phase.per_s
+            phases = np.random.default_rng(0).uniform(0, self._period_s, len(self.sessions))
+            self._sends = [(now + float(at), i) for i, at in enumerate(phases)]
+            heapq.heapify(self._sends)
+            return
+        self._closed = True
+        self._idle = deque(self.sessions)
+        for _ in range(phase.in_flight):
+            self._send_next()
+
+    def _send_next(self) -> None:
+        self._send_window(self._idle.popleft())
+
+    def _send_window(self, session: _Session) -> None:
+        t, first = session.window * N_W, session.window * N_W * STRIDE
+        session.window += 1
+        session.sent_at[t] = time.monotonic()
+        self._result.sent += 1
+        numbers = tuple(range(first, first + SIZE))
+        stream, epoch = session.stream, session.epoch
+        coded = [
+            FrameData(stream, epoch, n, n, 0, "jpeg", 172, 128, data)
+            for n, data in zip(numbers, self._pictures, strict=True)
+        ]
+        for message in in_messages(coded):
+            session.data.send_multipart(wire.encode(message))
+        session.data.send_multipart(wire.encode(WindowRequest(stream, epoch, t, numbers, 8000)))
+
+    # -- the loop
+
+    def _until_all_have_credit(self) -> None:
+        give_up = time.monotonic() + _READY_S
+        while waiting := sum(not each.credited for each in self.sessions):
+            self._turn(0.01)
+            if time.monotonic() > give_up:
+                raise ClownfishError(f"{waiting} of {len(self.sessions)} sessions had no credit within {_READY_S:g} s")
+
+    def _turn_until(self, end: float) -> None:
+        while (now := time.monotonic()) < end:
+            self._turn(end - now)
+
+    def _turn(self, most_s: float) -> None:
+        """Send what is due, hear what has come."""
+        now = time.monotonic()
+        while self._beats and self._beats[0][0] <= now:
+            due, number, beat = heapq.heappop(self._beats)
+            heapq.heappush(self._beats, (due + _BEAT_S, number, beat))
+            beat()
+        while self._sends and self._sends[0][0] <= now:
+            due, number = heapq.heappop(self._sends)
+            heapq.heappush(self._sends, (due + self._period_s, number))
+            self._send_window(self.sessions[number])
+        due = min(self._beats[0][0], self._sends[0][0] if self._sends else now + most_s)
+        for descriptor, _ in self._poll.poll(max(0.0, min(most_s, due - time.monotonic()))):
+            self._hear[descriptor]()
+
+    def _add(self, socket: zmq.Socket[bytes], hear: Callable[[list[bytes]], None], beat: Callable[[], None]) -> None:
+        """Hear what comes, whenever the descriptor says that something may have: it says so once, so to the last."""
+
+        def hear_all() -> None:
+            while True:
+                try:
+                    parts = socket.recv_multipart(zmq.NOBLOCK)
+                except zmq.Again:
+                    return
+                hear(parts)
+
+        def beat_and_hear() -> None:  # sending may have taken the sign that something came
+            beat()
+            hear_all()
+
+        descriptor = int(socket.get(zmq.FD))
+        self._hear[descriptor] = hear_all
+        self._poll.register(descriptor, select.EPOLLIN)
+        heapq.heappush(self._beats, (time.monotonic(), descriptor, beat_and_hear))
+
+    # -- sessions
+
+    def _open(self, endpoint: str, routing_id: bytes, key: tuple[str, str] | None) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.DEALER)
+        for option, value in ((zmq.LINGER, 0), (zmq.SNDHWM, 1000), (zmq.RCVHWM, 1000)):
+            socket.setsockopt(option, value)
+        socket.setsockopt(zmq.ROUTING_ID, routing_id)
+        if key is not None:
+            socket.setsockopt(zmq.CURVE_PUBLICKEY, key[0].encode())
+            socket.setsockopt(zmq.CURVE_SECRETKEY, key[1].encode())
+            socket.setsockopt(zmq.CURVE_SERVERKEY, self._plan.router_key.encode())
+        socket.connect(endpoint)
+        return socket
+
+    def _open_session(self, number: int, key: tuple[str, str] | None) -> _Session:
+        routing_id = fresh_routing_id()
+        control, data = (self._open(each, routing_id, key) for each in (self._plan.control, self._plan.data))
+        session = _Session(number, control, data)
+        control.send_multipart(wire.encode(Hello(session.stream, CLASSES)))
+        answer, dropped = _prefix(Answer), _prefix(Dropped)
+
+        def hear(parts: list[bytes]) -> None:
+            kind = parts[0][:4]
+            if kind in (answer, dropped):
+                self._finished(session, wire.decode(parts, (Answer, Dropped)))
+            elif not session.credited:
+                self._first_words(session, parts)
+
+        def beat() -> None:
+            session.sequence += 1
+            control.send_multipart(wire.encode(Ping(session.sequence)))
+
+        self._add(control, hear, beat)
+        self._turn_until(time.monotonic() + 1 / _CONNECTS_PER_S)
+        return session
+
+    def _first_words(self, session: _Session, parts: list[bytes]) -> None:
+        message = wire.decode(parts, (Credit, Refused, Again, Missing))
+        if isinstance(message, Refused):
+            raise ClownfishError(f"the router refuses {session.stream}: {message.reason}")
+        if isinstance(message, Again):  # its first Ping overtook nothing, but a limit may have stopped its Hello
+            session.control.send_multipart(wire.encode(Hello(session.stream, CLASSES)))
+        session.credited = isinstance(message, Credit)
+
+    def _finished(self, session: _Session, message: Answer | Dropped) -> None:
+        at = session.sent_at.pop(message.t, None)
+        if at is not None and isinstance(message, Dropped):
+            self._dropped[message.reason] += 1
+        elif at is not None:
+            self._result.answered += 1
+            self._took.append(time.monotonic() - at)
+        if at is not None and self._closed:
+            self._idle.append(session)
+            self._send_next()
+
+    # -- workers
+
+    def _open_worker(self, number: int, key: tuple[str, str] | None) -> None:
+        socket = self._open(self._plan.workers, fresh_routing_id(), key)
+        name, done = f"stub-{number}", 0
+        ready = wire.encode(Ready(name, "stub", CLASSES, 64))
+        socket.send_multipart(ready)
+
+        def hear(parts: list[bytes]) -> None:
+            nonlocal done
+            message = wire.decode(parts, (Job, Pulse, Refused, Again))
+            if isinstance(message, Job):
+                done += 1
+                socket.send_multipart(wire.encode(Done(message.job, self._p, 0.0, "")))
+            elif isinstance(message, Again):
+                socket.send_multipart(ready)
+            elif isinstance(message, Refused):
+                raise ClownfishError(f"the router refuses {name}: {message.reason}")
+
+        def beat() -> None:
+            socket.send_multipart(wire.encode(Progress(name, done)))
+
+        self._add(socket, hear, beat)
+
+
+def _prefix(kind: type) -> bytes:
+    return wire.MAGIC + bytes((wire.VERSION, wire.KINDS.index(kind)))
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _main() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    tree: dict[str, Any] = json.loads(sys.stdin.readline())
+    plan = Plan(**{**tree, "phases": tuple(Phase(**each) for each in tree["phases"])})
+    load = Load(plan)
+    try:
+        for result in load.run():
+            print(json.dumps(asdict(result)), flush=True)
+    finally:
+        load.close()
+
+
+if __name__ == "__main__":
+    _main()
