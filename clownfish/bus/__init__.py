@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 from collections.abc import Callable
 from typing import TypeVar
@@ -23,7 +22,7 @@ import zmq
 import zmq.asyncio
 
 from clownfish import wire
-from clownfish.bus.curve import Credentials, Guard, credentials, monitor_of, new_pair
+from clownfish.bus.curve import Credentials, Guard, credentials, is_exposed, monitor_of, new_pair
 from clownfish.bus.sockets import Count, Dealer, Encoded, GuardedRouter, Inbox, Outbox, Router, Socket
 from clownfish.errors import ConfigError
 from clownfish.keys import Key, KeyFolder, Role
@@ -47,17 +46,6 @@ S = TypeVar("S", bound=Socket)
 _RECONNECT_MS, _RECONNECT_MAX_MS = 50, 500
 _SMALL_BYTES, _LARGE_WAITING = 1 << 20, 64
 """Messages of one guarded connection that may wait to be read, where they may be large: they are memory."""
-
-
-def is_exposed(endpoint: str) -> bool:
-    """Whether others than this host may reach the endpoint. A name other than `localhost` may mean any address."""
-    if not endpoint.startswith("tcp://"):
-        return False
-    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host != "localhost"
 
 
 class Bus:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import socket as sockets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +66,37 @@ class Credentials:
         _set_key(socket, zmq.CURVE_SERVERKEY, self.router, "router_key")
 
 
-def credentials(key: str, router_key: str) -> Credentials | None:
-    """As settings give them: a file, and a file or the key itself; None where both are empty. Raises ConfigError."""
-    return Credentials(read_secret(Path(key)), read_public(router_key)) if key else None
+def is_exposed(endpoint: str) -> bool:
+    """Whether others than this host may reach the endpoint. A name other than `localhost` may mean any address."""
+    if not endpoint.startswith("tcp://"):
+        return False
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
+
+
+def credentials(
+    section: str, key: str, router_key: str, endpoints: Sequence[str], insecure: bool
+) -> Credentials | None:
+    """As settings give them: a file, and a file or the key itself; None where both are empty.
+
+    Raises ConfigError where a key cannot be read; and where there is none, an endpoint of the router leads beyond this
+    host, and not `insecure`: frames would go in the clear to whoever answers there.
+    """
+    if key:
+        return Credentials(read_secret(Path(key)), read_public(router_key))
+    exposed = next(filter(is_exposed, endpoints), None)
+    if exposed is not None and not insecure:
+        raise ConfigError(
+            f"[{section}] has no key, and {exposed} is beyond this host: frames would travel in the clear, to or from "
+            f"whoever answers there; give [{section}] key and router_key (`clownfish keys new`), or say insecure = "
+            "true on a network that you trust"
+        )
+    if exposed is not None:
+        get_logger().warning("frames travel beyond this host in the clear, as told", to=exposed)
+    return None
 
 
 class Guard:

@@ -150,11 +150,12 @@ def router(
 def worker(
     config: ConfigFile,
     name: Annotated[str, typer.Option(help="One of several workers on a host needs a name of its own")] = "0",
+    insecure: Annotated[bool, typer.Option(help="Work for a router beyond this host without a key")] = False,
     sets: Sets = None,
 ) -> None:
     """Run one worker: it loads the large model and answers what the router gives it."""
     load_config(config, sets or ())
-    _service("worker", config, sets, ["--name", name])
+    _service("worker", config, [*(sets or ()), *(["worker.insecure=true"] if insecure else [])], ["--name", name])
 
 
 @config_app.command("check")
