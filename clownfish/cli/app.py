@@ -26,6 +26,7 @@ from clownfish.config import load_config, schema
 from clownfish.errors import ClownfishError
 from clownfish.evaluation.cli import eval_app
 from clownfish.evaluation.cli.tune import tune_command
+from clownfish.lab.chaos.cli import chaos_command
 from clownfish.lab.cli import bench_command
 from clownfish.lab.net.cli import lab_app
 from clownfish.settings import Config, to_tree
@@ -45,6 +46,7 @@ app.add_typer(eval_app, name="eval")
 app.add_typer(keys_app, name="keys")
 app.add_typer(model_app, name="model")
 lab_app.command("run")(lab_run_command)
+lab_app.command("chaos")(chaos_command)
 app.add_typer(lab_app, name="lab")
 app.command("bench")(bench_command)
 app.command("calibrate")(calibrate_command)
