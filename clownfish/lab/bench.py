@@ -98,7 +98,7 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> BenchResult:
                 )
                 lines, uses = lines + more, uses + used
             if "hostile" in options.parts:
-                lines += hostile_lines(folder, source, pair, effort.hostile_messages, effort.graph_s, say)
+                lines += hostile_lines(folder, effort.hostile_messages, effort.graph_s, say)
         settings = {**asdict(options), "cores": cores, "source": source, "local": pair.local, "remote": pair.remote}
         return BenchResult(lines, uses, settings)
     finally:
