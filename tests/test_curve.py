@@ -15,9 +15,10 @@ import pytest
 import pytest_asyncio
 import zmq
 
-from clownfish.bus import Bus, Credentials, Dealer, Router, fresh_routing_id, new_pair
+from clownfish.bus import Bus, Credentials, Dealer, Encoded, Router, fresh_routing_id, new_pair
 from clownfish.errors import ConfigError
 from clownfish.keys import Key, KeyFolder
+from clownfish.limits import Shunned
 from clownfish.protocol import Ping, Pulse
 from tests.graph.harness import free_ports, until
 from tests.keyrings import Keyring, keyring
@@ -290,8 +291,25 @@ async def test_a_device_that_sends_nonsense_is_cut_and_the_others_are_not(cloud:
             socket.send(os.urandom(30))
         await until(lambda: cloud.counts['cut{socket="control",reason="malformed"}'] > 0, "it is cut", GRACE_S)
         socket.send(b"x" * 20_000)
+        await until(lambda: cloud.counts["connections_shunned"] > 0, "it is kept out as it comes back", GRACE_S)
         await reaches(cloud, await cloud.device("honest"))
     assert len(cloud.came) == 1
+
+
+async def test_a_device_that_was_kept_out_comes_in_again_when_its_time_is_over(cloud: Cloud) -> None:
+    guard = cloud.bus._guard
+    assert guard is not None
+    guard._shunned = Shunned(malformed=10, out_s=1.0)
+    bad = await cloud.device("bad")
+    dealer = cloud.dealer(bad)
+    for _ in range(2):
+        before = cloud.count("cut{")
+        while cloud.count("cut{") == before:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(dealer.put(Encoded.raw([b"nonsense"])), 0.1)
+    await reaches(cloud, bad, 7)
+    dealer.close()
+    await reaches(cloud, await cloud.device("honest"))
 
 
 async def test_before_the_guard_runs_nobody_comes_in(tmp_path: Path) -> None:

@@ -44,8 +44,9 @@ __all__ = [
 S = TypeVar("S", bound=Socket)
 
 _RECONNECT_MS, _RECONNECT_MAX_MS = 50, 500
-_SMALL_BYTES, _LARGE_WAITING = 1 << 20, 64
-"""Messages of one guarded connection that may wait to be read, where they may be large: they are memory."""
+_WAITING = 64
+"""Messages of one guarded connection that may wait to be read: they are memory, also when it is gone. Honest devices
+have fewer on the way: credit sees to it."""
 
 
 class Bus:
@@ -109,8 +110,7 @@ class Bus:
         if self._guard is None or not guarded:
             self._bind(socket, endpoint)
             return self._keep(Router(socket, name, self._count, allowed, large))
-        if max_bytes > _SMALL_BYTES:
-            socket.setsockopt(zmq.RCVHWM, _LARGE_WAITING)
+        socket.setsockopt(zmq.RCVHWM, _WAITING)
         self._guard.apply(socket, role)
         self._guard.report(socket, name)
         self._bind(socket, endpoint)

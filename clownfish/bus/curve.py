@@ -27,7 +27,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from clownfish.errors import ConfigError
 from clownfish.keys import Key, KeyFolder, Role, read_public, read_secret
-from clownfish.limits import DeviceLimits
+from clownfish.limits import DeviceLimits, Shunned
 from clownfish.log import get_logger
 
 Count = Callable[[str], None]
@@ -35,7 +35,7 @@ Count = Callable[[str], None]
 _ZAP = "inproc://zeromq.zap.01"
 _RELOAD_S = 0.25
 _CONNECTS_PER_S = 4.0
-"""Of one device; ten seconds' worth at once. What a connection leaves unread as it goes is memory until it is read."""
+"""Of one device; eight at once. What a connection leaves unread as it goes is memory until it is read."""
 _FAILURES = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _OTHER_MECHANISM, _UNREADABLE = 0x11000002, 0x11000001
 _BROKEN_OFF_IN_A_ROW = 3
@@ -110,7 +110,8 @@ class Guard:
         self._on_revoked = on_revoked
         self._said: dict[str, float] = {}
         self._monitored: list[tuple[zmq.asyncio.Socket, zmq.asyncio.Socket, str]] = []
-        self._connects = DeviceLimits(messages_per_s=_CONNECTS_PER_S, bytes_per_s=1, streams=1, burst_s=10)
+        self._connects = DeviceLimits(messages_per_s=_CONNECTS_PER_S, bytes_per_s=1, streams=1, burst_s=2)
+        self._shunned = Shunned()
         self._zap = context.socket(zmq.REP)
         self._zap.setsockopt(zmq.LINGER, 0)
         self._zap.bind(_ZAP)
@@ -133,6 +134,18 @@ class Guard:
         """After `bind`: count the socket's failed handshakes, and say of each kind what it means."""
         self._monitored.append((socket, socket.get_monitor_socket(_FAILURES), name))
 
+    def malformed(self, device: str) -> bool:
+        """The device sent a malformed message. Whether it is shunned from now on: cut its connections then."""
+        if not self._shunned.malformed(device.encode(), time.monotonic()):
+            return False
+        if self._first_time(f"{device} shunned"):
+            get_logger().warning("a device sends nothing but malformed messages: kept out for a while", key=device)
+        return True
+
+    def shuns(self, device: str) -> bool:
+        """Whether nothing of the device is read for now."""
+        return self._shunned.is_out(device.encode(), time.monotonic())
+
     def close(self) -> None:
         for socket, monitor, _ in self._monitored:
             if not socket.closed:
@@ -151,6 +164,9 @@ class Guard:
             if device is None:
                 self._say_refused(public, domain.decode(errors="replace"), address.decode(errors="replace"))
                 await self._zap.send_multipart([version, request, b"400", b"not authorized", b"", b""])
+            elif self.shuns(public):
+                self._count("connections_shunned")
+                await self._zap.send_multipart([version, request, b"300", b"too many malformed messages", b"", b""])
             elif self._connects.message(public.encode(), time.monotonic()) is not None:
                 self._count("connections_limited")
                 await self._zap.send_multipart([version, request, b"300", b"too many connections", b"", b""])
@@ -189,6 +205,7 @@ class Guard:
             get_logger().error("a key file lets nobody in", fault=fault)
         for key in change.revoked:
             self._count("devices_revoked")
+            self._shunned.forget(key.public.encode())
             get_logger().warning("device revoked", device=key.name, role=key.role)
             self._on_revoked(key)
         for key in change.added:
@@ -264,18 +281,22 @@ class Connection:
     device: str
     descriptor: int
     inode: int
-    malformed: int = 0
 
     @classmethod
     def of(cls, frame: zmq.Frame, device: str) -> Connection:
         descriptor = int(frame.get(zmq.SRCFD))
         return cls(device, descriptor, _inode(descriptor))
 
+    @property
+    def is_cut(self) -> bool:
+        return not self.inode
+
     def cut(self) -> None:
         """Shut it down at once. Where the descriptor is another's by now nothing happens: that one is left alone."""
         if self.inode and _inode(self.descriptor) == self.inode:
             with contextlib.suppress(OSError), sockets.socket(fileno=os.dup(self.descriptor)) as connection:
                 connection.shutdown(sockets.SHUT_RDWR)
+        self.inode = 0
 
 
 def user_id(frame: zmq.Frame) -> str:

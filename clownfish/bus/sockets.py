@@ -18,8 +18,6 @@ from clownfish.log import get_logger
 
 Count = Callable[[str], None]
 
-_MALFORMED = 100
-"""A guarded connection that sends so many malformed messages is cut."""
 _CONNECTIONS = 16_384
 """Connections that a guarded socket remembers; the longest silent is forgotten, and known again when it speaks."""
 
@@ -176,7 +174,10 @@ class GuardedRouter(Router):
             await asyncio.sleep(0)
             device = user_id(frames[0])
             peer = device.encode() + frames[0].bytes
-            connection = self._connections.pop(peer, None) or Connection.of(frames[0], device)
+            connection = self._connections.pop(peer, None)
+            shunned = self._guard.shuns(device)
+            if connection is None or (connection.is_cut and not shunned):  # it came back under the same routing id
+                connection = Connection.of(frames[0], device)
             if not device or self._guard.keys.device(device, self._role) is None:
                 self._count(f'cut{{socket="{self.name}",reason="revoked"}}')  # it was let in before
                 connection.cut()
@@ -184,13 +185,15 @@ class GuardedRouter(Router):
             self._connections[peer] = connection
             if len(self._connections) > _CONNECTIONS:
                 self._connections.popitem(last=False)
+            if shunned:  # what it had sent before it was cut, or before another of its connections was
+                self._count(f'shunned{{socket="{self.name}"}}')
+                connection.cut()
+                continue
             message = self._decode([frame.buffer for frame in frames[1:]])
             if message is not None:
                 yield peer, message
                 continue
-            connection.malformed += 1
-            if connection.malformed >= _MALFORMED:
-                connection.malformed = 0
+            if self._guard.malformed(device):
                 self._count(f'cut{{socket="{self.name}",reason="malformed"}}')
                 connection.cut()
 

@@ -1,4 +1,4 @@
-"""A flood of hostile messages at a router behind keys, from five sides at once.
+"""A flood of hostile messages at a router behind keys, from five sides at once; a process of its own (`flooding`).
 
 Devices that are authorized and send malformed messages, now and then an oversized one, and well-formed ones that belong
 to no session, under names of their own making; devices whose key is unknown, and peers with a right key for another
@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from clownfish.bus import Bus, Credentials, Dealer, Encoded, fresh_routing_id, new_pair
-from clownfish.keys import Key
+from clownfish.errors import ClownfishError
+from clownfish.keys import Key, read_public, read_secret
 from clownfish.protocol import FrameData, WindowRequest
 
 _SIZES = (1, 20, 200, 2000)
@@ -26,6 +31,9 @@ _HWM = 50
 _PATIENCE_S = 2.0
 _FULL_S, _TRIES = 0.02, 5
 """A queue that stays full for this long, so many times, is one whose connection was cut."""
+_NICE = 5
+"""Attackers of the real world take nothing of the router's processor but by what they send."""
+_LOOKS = 10
 
 
 @dataclass
@@ -123,3 +131,48 @@ class Flood:
                 await asyncio.sleep(0.01)
                 writer.transport.abort()
                 self._count("no ZeroMQ")
+
+
+async def flooding(
+    oversized: dict[str, int], keys: list[str], router: str, messages: int, look: Callable[[int], None]
+) -> Counter[str]:
+    """A flood from a process of its own; `keys` are files, `router` is its public key.
+
+    `look` is told at each tenth how many were sent. Returns what was sent, by kind. Raises ClownfishError.
+    """
+    order = json.dumps({"oversized": oversized, "keys": keys, "router": router, "messages": messages})
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", __name__, order, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None  # it is a pipe
+    last: dict[str, int] = {}
+    try:
+        async for line in process.stdout:
+            last = json.loads(line)
+            look(sum(last.values()))
+        if await process.wait() != 0:
+            raise ClownfishError(f"the attackers ended with exit status {process.returncode}")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return Counter(last)
+
+
+def _main(order: dict[str, Any]) -> None:
+    os.nice(_NICE)
+    router = read_public(order["router"])
+    bad = [Credentials(read_secret(Path(key)), router) for key in order["keys"]]
+    each = max(1, order["messages"] // _LOOKS)
+
+    def progress(sent: int) -> None:
+        if sent % each == 0 and sent < order["messages"]:
+            print(json.dumps(flood.sent), flush=True)
+
+    flood = Flood(order["oversized"], bad, order["messages"], progress)
+    asyncio.run(flood.run())
+    print(json.dumps(flood.sent), flush=True)
+
+
+if __name__ == "__main__":
+    _main(json.loads(sys.argv[1]))

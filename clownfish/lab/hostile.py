@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import psutil
@@ -22,15 +24,15 @@ from clownfish.lab.chaos.edge import ScriptedEdge, all_ready
 from clownfish.lab.chaos.ledger import ANSWERED
 from clownfish.lab.chaos.paced import WINDOW_S
 from clownfish.lab.figures import Figure, Line
-from clownfish.lab.flood import Flood
+from clownfish.lab.flood import flooding
 
-_ATTACKERS = 16
-"""Devices that are authorized and hostile. Each may connect four times a second."""
+T = TypeVar("T")
+
+_ATTACKERS = 256
+"""Devices that are authorized and hostile: as many, because each is kept out for ten seconds again and again."""
 _HONEST = 2
 _LOAD = 0.5
 """What the honest edges ask for, of what the worker can do."""
-_LOOKS = 10
-"""How often the router's memory is looked at during the attack."""
 _DEADLINE_S = 5.0
 _READY_S = 60.0
 _CONTROL_BYTES, _FRAME_BYTES = 300_000, 1 << 20
@@ -71,22 +73,23 @@ async def _measure(place: Path, messages: int, quiet_s: float, say: Callable[[st
     bus = Bus(lambda name: None)
     edges: list[ScriptedEdge] = []
     supervisor = cloud.supervisor
-    bad = [cloud.device(f"bad{n}") for n in range(_ATTACKERS)]
     control, data, _ = cloud.endpoints
+    attackers = [cloud.uplink(f"bad{n}", control, data) for n in range(_ATTACKERS)]
     looks: list[tuple[int, float]] = []
 
-    def flood(count: int, progress: Callable[[int], None]) -> Flood:
-        return Flood({control: _CONTROL_BYTES, data: _FRAME_BYTES + 1}, bad, count, progress)
+    async def flood(count: int, look: Callable[[int], None]) -> Counter[str]:
+        oversized = {control: _CONTROL_BYTES, data: _FRAME_BYTES + 1}
+        keys = [each["key"] for each in attackers]
+        return await flooding(oversized, keys, attackers[0]["router_key"], count, look)
 
     def resident_mb() -> float:
         process = supervisor.children["router"].process
         assert process is not None  # it is ready
         return float(psutil.Process(process.pid).memory_info().rss / 1e6)
 
-    def progress(sent: int) -> None:
-        if sent % max(1, messages // _LOOKS) == 0:
-            looks.append((sent, resident_mb()))
-            say(f"{sent} hostile messages, the router's memory {looks[-1][1]:.1f} MB …")
+    def look(sent: int) -> None:
+        looks.append((sent, resident_mb()))
+        say(f"{sent} hostile messages, the router's memory {looks[-1][1]:.1f} MB …")
 
     try:
         say("a router behind keys …")
@@ -99,17 +102,17 @@ async def _measure(place: Path, messages: int, quiet_s: float, say: Callable[[st
         for edge in edges:
             await edge.start()
         await all_ready(edges, _READY_S)
+        fresh_mb = resident_mb()
         period_s, begin = _HONEST * WINDOW_S / _LOAD, time.monotonic()
         offering = [
             asyncio.ensure_future(edge.offer_each(period_s, begin + n * period_s / _HONEST, float("inf")))
             for n, edge in enumerate(edges)
         ]
         try:
-            await flood(max(100, messages // 20), lambda sent: None).run()  # heaps grow once
-            quiet = await _while(edges, asyncio.sleep(quiet_s))
+            warm = await flood(max(100, messages // 20), lambda sent: None)  # heaps grow once
+            quiet, _ = await _while(edges, asyncio.sleep(quiet_s))
             before_mb = resident_mb()
-            attack = flood(messages, progress)
-            hostile = await _while(edges, attack.run())
+            hostile, attack = await _while(edges, flood(messages, look))
         finally:
             for task in offering:
                 task.cancel()
@@ -130,7 +133,7 @@ async def _measure(place: Path, messages: int, quiet_s: float, say: Callable[[st
     faults = [fault for edge in edges for fault in edge.ledger.faults]
     if faults:
         raise ClownfishError(f"{len(faults)} faults in the honest edges' ledgers; the first: {faults[0]}")
-    kinds = ", ".join(f"{count} {kind}" for kind, count in attack.sent.most_common())
+    kinds = ", ".join(f"{count} {kind}" for kind, count in attack.most_common())
     beside = "left alone"
     return [
         Line(
@@ -150,7 +153,8 @@ async def _measure(place: Path, messages: int, quiet_s: float, say: Callable[[st
             Figure(after_mb, "MB"),
             "before",
             Figure(before_mb, "MB"),
-            f"{attack.sent.total()} sent in {hostile.seconds:.0f} s: {kinds}. {_what_the_router_says(counters)}",
+            f"{fresh_mb:.1f} MB when nothing had come; {warm.total()} messages came before all this. "
+            f"{attack.total()} sent in {hostile.seconds:.0f} s: {kinds}. {_what_the_router_says(counters)}",
         ),
     ]
 
@@ -162,14 +166,15 @@ def _what_the_router_says(counters: dict[str, int]) -> str:
         "connections cut": ("cut",),
         "handshakes failed": ("handshakes_failed",),
         "keys refused": ("refused_keys",),
-        "connections refused for the moment": ("connections_limited",),
+        "connections refused for the moment": ("connections_limited", "connections_shunned"),
+        "dropped unread": ("shunned",),
     }
     found = {what: sum(n for name, n in counters.items() if name.startswith(begin)) for what, begin in said.items()}
     return ", ".join(f"{count} {what}" for what, count in found.items())
 
 
-async def _while(edges: list[ScriptedEdge], work: Awaitable[None]) -> _Phase:
+async def _while(edges: list[ScriptedEdge], work: Awaitable[T]) -> tuple[_Phase, T]:
     before, begin = [edge.answered for edge in edges], time.monotonic()
-    await work
+    result = await work
     latencies = [each for edge, n in zip(edges, before, strict=True) for each in edge.latencies_s[n:]]
-    return _Phase(time.monotonic() - begin, latencies)
+    return _Phase(time.monotonic() - begin, latencies), result
