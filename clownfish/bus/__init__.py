@@ -22,7 +22,7 @@ import zmq
 import zmq.asyncio
 
 from clownfish import wire
-from clownfish.bus.curve import Credentials, Guard, credentials, is_exposed, monitor_of, new_pair
+from clownfish.bus.curve import WAITING, Credentials, Guard, credentials, is_exposed, monitor_of, new_pair
 from clownfish.bus.sockets import Count, Dealer, Encoded, GuardedRouter, Inbox, Outbox, Router, Socket
 from clownfish.errors import ConfigError
 from clownfish.keys import Key, KeyFolder, Role
@@ -44,9 +44,6 @@ __all__ = [
 S = TypeVar("S", bound=Socket)
 
 _RECONNECT_MS, _RECONNECT_MAX_MS = 50, 500
-_WAITING = 64
-"""Messages of one guarded connection that may wait to be read: they are memory, also when it is gone. Honest devices
-have fewer on the way: credit sees to it."""
 
 
 class Bus:
@@ -110,7 +107,7 @@ class Bus:
         if self._guard is None or not guarded:
             self._bind(socket, endpoint)
             return self._keep(Router(socket, name, self._count, allowed, large))
-        socket.setsockopt(zmq.RCVHWM, _WAITING)
+        socket.setsockopt(zmq.RCVHWM, WAITING)
         self._guard.apply(socket, role)
         self._guard.report(socket, name)
         self._bind(socket, endpoint)

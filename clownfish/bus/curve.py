@@ -36,6 +36,10 @@ _ZAP = "inproc://zeromq.zap.01"
 _RELOAD_S = 0.25
 _CONNECTS_PER_S = 4.0
 """Of one device; eight at once. What a connection leaves unread as it goes is memory until it is read."""
+WAITING = 64
+"""Messages of one guarded connection that may wait to be read: they are memory, also when it is gone. Honest devices
+have fewer on the way: credit sees to it."""
+_AT_THE_DOOR_S = 0.5
 _FAILURES = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _OTHER_MECHANISM, _UNREADABLE = 0x11000002, 0x11000001
 _BROKEN_OFF_IN_A_ROW = 3
@@ -112,6 +116,7 @@ class Guard:
         self._monitored: list[tuple[zmq.asyncio.Socket, zmq.asyncio.Socket, str]] = []
         self._connects = DeviceLimits(messages_per_s=_CONNECTS_PER_S, bytes_per_s=1, streams=1, burst_s=2)
         self._shunned = Shunned()
+        self.door = Door()
         self._zap = context.socket(zmq.REP)
         self._zap.setsockopt(zmq.LINGER, 0)
         self._zap.bind(_ZAP)
@@ -171,6 +176,7 @@ class Guard:
                 self._count("connections_limited")
                 await self._zap.send_multipart([version, request, b"300", b"too many connections", b"", b""])
             else:
+                await self.door.wait()
                 await self._zap.send_multipart([version, request, b"200", b"", public.encode(), b""])
 
     def _say_refused(self, public: str, role: str, address: str) -> None:
@@ -222,6 +228,39 @@ class Guard:
             self._count(f'handshakes_failed{{socket="{name}",reason="{reason}"}}')
             if reason != "broken_off" and self._first_time(f"{name} {reason}"):
                 get_logger().warning("handshake failed, further ones are only counted", socket=name, why=_AT[reason])
+
+
+class Door:
+    """Lets in no faster than what came in before is read: each new connection brings `WAITING` messages at most.
+
+    A router that is short of time would else take in more than it reads, and what is unread is memory without bound.
+    """
+
+    def __init__(self) -> None:
+        self._behind: set[str] = set()
+        """Sockets in which more waits to be read."""
+        self._read = 0
+        """Messages since somebody came in."""
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def read(self, socket: str, drained: bool) -> None:
+        """A message of this socket was read, or waited for: then it is drained."""
+        self._read += 1
+        if drained:
+            self._behind.discard(socket)
+        else:
+            self._behind.add(socket)
+        if not self._behind or self._read >= WAITING:
+            self._open.set()
+
+    async def wait(self) -> None:
+        """Until one more may come in; not for ever, so that a router that is always behind is none that is closed."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._open.wait(), _AT_THE_DOOR_S)
+        self._read = 0
+        if self._behind:
+            self._open.clear()
 
 
 _AT = {

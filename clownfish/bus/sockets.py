@@ -170,7 +170,9 @@ class GuardedRouter(Router):
 
     async def __aiter__(self) -> AsyncIterator[tuple[bytes, Any]]:
         while True:
-            frames = await self._socket.recv_multipart(copy=False)
+            receiving = cast("asyncio.Future[list[zmq.Frame]]", self._socket.recv_multipart(copy=False))
+            self._guard.door.read(self.name, drained=not receiving.done())
+            frames = await receiving
             await asyncio.sleep(0)
             device = user_id(frames[0])
             peer = device.encode() + frames[0].bytes

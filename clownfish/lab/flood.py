@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ _HWM = 50
 _PATIENCE_S = 2.0
 _FULL_S, _TRIES = 0.02, 5
 """A queue that stays full for this long, so many times, is one whose connection was cut."""
+_PER_CONTEXT = 64
+"""Attackers with sockets in one ZeroMQ context, which holds a thousand: each has four, two of them monitors."""
 _NICE = 5
 """Attackers of the real world take nothing of the router's processor but by what they send."""
 _LOOKS = 10
@@ -51,14 +53,19 @@ class Flood:
 
     async def run(self) -> None:
         """Until so many are sent."""
-        self._bus = Bus(lambda name: None)
-        works = [self._malformed(each, endpoint) for each in self.authorized for endpoint in self.oversized]
+        works: list[Coroutine[Any, Any, None]] = []
+        buses = [Bus(lambda name: None)]
+        for n, each in enumerate(self.authorized):
+            if n % _PER_CONTEXT == 0:
+                buses.append(Bus(lambda name: None))
+            works += [self._malformed(buses[-1], each, endpoint) for endpoint in self.oversized]
         for endpoint in self.oversized:
-            works += [self._refused(endpoint), self._foreign(endpoint)]
+            works += [self._refused(buses[0], endpoint), self._foreign(endpoint)]
         try:
             await asyncio.gather(*works)
         finally:
-            self._bus.close(1000)
+            for bus in buses:
+                bus.close(1000)
 
     @property
     def _over(self) -> bool:
@@ -68,13 +75,9 @@ class Flood:
         self.sent[kind] += 1
         self.progress(self.sent.total())
 
-    def _dealer(self, endpoint: str, curve: Credentials | None) -> Dealer:
-        """Each under an id of its own: ROUTER would not hear one that it has just cut."""
-        return self._bus.dealer(endpoint, "hostile", (), routing_id=fresh_routing_id(), hwm=_HWM, curve=curve)
-
-    async def _malformed(self, who: Credentials, endpoint: str) -> None:
+    async def _malformed(self, bus: Bus, who: Credentials, endpoint: str) -> None:
         while not self._over:
-            dealer = self._dealer(endpoint, who)
+            dealer = _dealer(bus, endpoint, who)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(dealer.put(Encoded.raw([b"x"])), _PATIENCE_S)
                 self._count("malformed")
@@ -106,7 +109,7 @@ class Flood:
             return "without a session", Encoded(WindowRequest(name, number, 0, (0, 1), 1000))
         return "malformed", Encoded.raw([os.urandom(_SIZES[n % len(_SIZES)])])
 
-    async def _refused(self, endpoint: str) -> None:
+    async def _refused(self, bus: Bus, endpoint: str) -> None:
         stranger = Key("stranger", *new_pair())
         whose: dict[str, Callable[[], Credentials | None]] = {
             "unknown key": lambda: Credentials(Key("stranger", *new_pair()), self.authorized[0].router),
@@ -115,7 +118,7 @@ class Flood:
         }
         while not self._over:
             for kind, curve in whose.items():
-                dealer = self._dealer(endpoint, curve())
+                dealer = _dealer(bus, endpoint, curve())
                 dealer.try_send(Encoded.raw([b"x"]))
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(dealer.trouble(), _PATIENCE_S)
@@ -131,6 +134,11 @@ class Flood:
                 await asyncio.sleep(0.01)
                 writer.transport.abort()
                 self._count("no ZeroMQ")
+
+
+def _dealer(bus: Bus, endpoint: str, curve: Credentials | None) -> Dealer:
+    """Each under an id of its own: ROUTER would not hear one that it has just cut."""
+    return bus.dealer(endpoint, "hostile", (), routing_id=fresh_routing_id(), hwm=_HWM, curve=curve)
 
 
 async def flooding(

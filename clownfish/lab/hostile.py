@@ -28,8 +28,9 @@ from clownfish.lab.flood import flooding
 
 T = TypeVar("T")
 
-_ATTACKERS = 256
-"""Devices that are authorized and hostile: as many, because each is kept out for ten seconds again and again."""
+_PER_ATTACKER, _MOST_ATTACKERS = 250, 256
+"""Messages of a device that is authorized and hostile: many devices, as each is kept out for ten seconds, time after
+time."""
 _HONEST = 2
 _LOAD = 0.5
 """What the honest edges ask for, of what the worker can do."""
@@ -74,7 +75,9 @@ async def _measure(place: Path, messages: int, quiet_s: float, say: Callable[[st
     edges: list[ScriptedEdge] = []
     supervisor = cloud.supervisor
     control, data, _ = cloud.endpoints
-    attackers = [cloud.uplink(f"bad{n}", control, data) for n in range(_ATTACKERS)]
+    attackers = [
+        cloud.uplink(f"bad{n}", control, data) for n in range(min(_MOST_ATTACKERS, 2 + messages // _PER_ATTACKER))
+    ]
     looks: list[tuple[int, float]] = []
 
     async def flood(count: int, look: Callable[[int], None]) -> Counter[str]:
