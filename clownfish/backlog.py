@@ -199,14 +199,16 @@ class Backlog(Generic[P]):
     # ---- what the router says
 
     def answered(self, key: WindowKey, now: float) -> Verdict:
-        """An answer came. It ends a window in flight, or one that was sent in an earlier session and waits again."""
+        """An answer came. It ends a window in flight, or one that was sent in an earlier session and waits again.
+
+        One that comes past the deadline ends nothing: `timer` drops the window, and says so, as it does without.
+        """
         entry = self._flying.get(key) or next((e for e in self._waiting() if e.key == key and e.losses), None)
         verdict: Verdict
         if entry is None:
             answered_before = self._over.get(key)
             verdict = "unknown" if answered_before is None else "duplicate" if answered_before else "expired"
         elif entry.deadline <= now:
-            self._drop(key, "unanswered")
             verdict = "expired"
         else:
             self._forget(key, answered=True)

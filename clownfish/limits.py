@@ -90,3 +90,40 @@ class DeviceLimits:
         it.streams[stream] = now
         it.streams.move_to_end(stream)
         return True
+
+
+class Shunned:
+    """Devices that are kept out for a while, because they sent more malformed messages than a mistake explains.
+
+    What a cut connection leaves unread is memory until it is read, and others wait while it is. A device that may come
+    back at once leaves more, again and again: so it is kept out at the door.
+    """
+
+    def __init__(self, *, malformed: int = 100, forgiven_per_s: float = 1.0, out_s: float = 10.0) -> None:
+        """`malformed` at once are borne, `forgiven_per_s` in the long run."""
+        self._borne = DeviceLimits(
+            messages_per_s=forgiven_per_s, bytes_per_s=1, streams=1, burst_s=malformed / forgiven_per_s
+        )
+        self._out_s = out_s
+        self._until: dict[bytes, float] = {}
+
+    def malformed(self, device: bytes, now: float) -> bool:
+        """The device sent a malformed message. Whether it is shunned from now on."""
+        if self._borne.message(device, now) is None:
+            return False
+        self._until[device] = now + self._out_s
+        return True
+
+    def is_out(self, device: bytes, now: float) -> bool:
+        until = self._until.get(device)
+        if until is None:
+            return False
+        if until <= now:
+            del self._until[device]
+            return False
+        return True
+
+    def forget(self, device: bytes) -> None:
+        """The device is not authorised any more."""
+        self._borne.forget(device)
+        self._until.pop(device, None)

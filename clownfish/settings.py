@@ -125,6 +125,8 @@ class Uplink(Section):
     """File of this device's secret key, NAME.key: then the uplink speaks CURVE, and to no other router than its own."""
     router_key: str = ""
     """The router's public key: its 40 characters, or the file router.pub."""
+    insecure: bool = False
+    """Without a key, send frames beyond this host in the clear, to whoever answers at the router's address."""
 
     def __post_init__(self) -> None:
         _both_keys(self.key, self.router_key)
@@ -228,6 +230,8 @@ class Worker(Section):
     """File of this worker's secret key, authorized with --role worker."""
     router_key: str = ""
     """The router's public key: its 40 characters, or the file router.pub."""
+    insecure: bool = False
+    """Without a key, take frames from a router beyond this host in the clear."""
 
     def __post_init__(self) -> None:
         _both_keys(self.key, self.router_key)

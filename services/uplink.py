@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 
 from clownfish.backlog import Backlog, Drop, Lapsed, Send
-from clownfish.bus import Dealer, credentials, fresh_routing_id, is_exposed
+from clownfish.bus import Dealer, credentials, fresh_routing_id
 from clownfish.codecs import CODECS
 from clownfish.codecs.base import Codec, RunCodec
 from clownfish.codecs.runs import StreamEncoder
@@ -66,7 +66,8 @@ class _Uplink:
         self._process = process
         self._settings = config.uplink
         self._stride = config.window.stride
-        self._curve = credentials(config.uplink.key, config.uplink.router_key)
+        to = config.uplink
+        self._curve = credentials("uplink", to.key, to.router_key, (to.control, to.data), to.insecure)
         self._classes = read_classes(config.local.model)
         self._codec: Codec | RunCodec = config.uplink.codec.build(CODECS)
         self._backlog: Backlog[Window] = Backlog(config.uplink.backlog, config.uplink.deadline_ms / 1000)
@@ -322,9 +323,6 @@ class _Uplink:
 
 async def serve(process: Process) -> None:
     service = _Uplink(process)
-    to = process.config.uplink
-    if to is not None and not to.key and (is_exposed(to.control) or is_exposed(to.data)):
-        process.log.warning("frames leave this host in the clear, to whoever answers; give [uplink] key and router_key")
     process.ready("no cloud yet")
     await process.run_together(
         service.take(), service.sessions(), every(service.next_timer, service.wake, service.timer)

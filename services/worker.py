@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from clownfish.batching import Batcher, Held
-from clownfish.bus import Dealer, credentials, fresh_routing_id
+from clownfish.bus import Credentials, Dealer, credentials, fresh_routing_id
 from clownfish.codecs import CODECS
 from clownfish.codecs.base import RunCodec
 from clownfish.codecs.runs import as_run_codec, decode_job
@@ -45,12 +45,12 @@ class _SocketOver(Exception):
 
 
 class _Worker:
-    def __init__(self, process: Process, name: str, model: WindowModel) -> None:
+    def __init__(self, process: Process, name: str, model: WindowModel, curve: Credentials | None) -> None:
         settings = process.config.worker
         assert settings is not None  # serve has checked it
         self._process = process
         self._settings = settings
-        self._curve = credentials(settings.key, settings.router_key)
+        self._curve = curve
         self._name = name
         self._model = model
         size = settings.batch or batch_size(model)
@@ -260,6 +260,7 @@ async def serve(process: Process) -> None:
     settings = process.config.worker
     if settings is None:
         raise ConfigError("[worker] is missing")
+    curve = credentials("worker", settings.key, settings.router_key, (settings.router,), settings.insecure)
     process.log.info("loading", model=settings.model)
     capture, source = process.config.capture, settings.calibration
     calibration = partial(calibration_windows, source, capture.width, capture.height) if source else None
@@ -267,7 +268,7 @@ async def serve(process: Process) -> None:
         load_model, settings.model, settings.device, settings.precision, settings.engine, calibration
     )
     process.ready(f"{model.name}, {len(model.classes)} classes")
-    worker = _Worker(process, process.service, model)
+    worker = _Worker(process, process.service, model, curve)
     with contextlib.suppress(asyncio.CancelledError):
         await process.run_together(worker.sockets(), worker.prepare(), worker.infer())
 

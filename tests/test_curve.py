@@ -15,9 +15,11 @@ import pytest
 import pytest_asyncio
 import zmq
 
-from clownfish.bus import Bus, Credentials, Dealer, Router, fresh_routing_id, new_pair
+from clownfish.bus import Bus, Credentials, Dealer, Encoded, Router, fresh_routing_id, new_pair
+from clownfish.bus.curve import WAITING, Door
 from clownfish.errors import ConfigError
 from clownfish.keys import Key, KeyFolder
+from clownfish.limits import Shunned
 from clownfish.protocol import Ping, Pulse
 from tests.graph.harness import free_ports, until
 from tests.keyrings import Keyring, keyring
@@ -290,8 +292,51 @@ async def test_a_device_that_sends_nonsense_is_cut_and_the_others_are_not(cloud:
             socket.send(os.urandom(30))
         await until(lambda: cloud.counts['cut{socket="control",reason="malformed"}'] > 0, "it is cut", GRACE_S)
         socket.send(b"x" * 20_000)
+        await until(lambda: cloud.counts["connections_shunned"] > 0, "it is kept out as it comes back", GRACE_S)
         await reaches(cloud, await cloud.device("honest"))
     assert len(cloud.came) == 1
+
+
+async def test_while_messages_wait_unread_one_comes_in_for_as_many_as_it_may_bring() -> None:
+    door = Door()
+
+    async def enters(patience_s: float = 0.1) -> bool:
+        try:
+            await asyncio.wait_for(door.wait(), patience_s)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    assert all([await enters() for _ in range(10)]), "nothing waits"
+    door.read("data", drained=False)
+    assert await enters(), "it was open"
+    assert not await enters()
+    for _ in range(WAITING - 1):
+        door.read("data", drained=False)
+    assert not await enters()
+    door.read("data", drained=False)
+    assert [await enters() for _ in range(2)] == [True, False]
+    door.read("data", drained=True)
+    assert all([await enters() for _ in range(10)])
+    door.read("control", drained=False)
+    assert await enters()
+    assert await enters(patience_s=2.0), "a router that is always behind lets in somebody now and then"
+
+
+async def test_a_device_that_was_kept_out_comes_in_again_when_its_time_is_over(cloud: Cloud) -> None:
+    guard = cloud.bus._guard
+    assert guard is not None
+    guard._shunned = Shunned(malformed=10, out_s=0.5)
+    bad = await cloud.device("bad")
+    for times in (1, 2):
+        dealer = cloud.dealer(bad, b"c-bad")  # each time under one routing id: its new connection must be cut, too
+        while cloud.count("cut{") < times:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(dealer.put(Encoded.raw([b"nonsense"])), 0.1)
+        dealer.close()
+        await until(lambda: not guard.shuns(bad.own.public), "its time is over", GRACE_S)
+    await reaches(cloud, bad, 7)
+    await reaches(cloud, await cloud.device("honest"))
 
 
 async def test_before_the_guard_runs_nobody_comes_in(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_clownfish_sends_by_its_filter_over_tcp(tmp_path: Path) -> None:
     assert config.uplink.control == config.router.control == "tcp://10.67.0.2:7100"
     assert config.uplink.data == config.router.data == "tcp://10.67.0.2:7101"
     assert config.router.insecure
+    assert config.uplink.insecure
     assert config.filter.policy.table() == {"kind": "context_aware", "n_w": 8}
     assert config.uplink.codec.kind == "png"
 

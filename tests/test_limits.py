@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clownfish.limits import DeviceLimits
+from clownfish.limits import DeviceLimits, Shunned
 
 A, B = b"a", b"b"
 
@@ -82,3 +82,24 @@ def test_time_that_runs_backwards_gives_nothing_away() -> None:
 def test_limits_that_let_nothing_through_are_refused(bad: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must let a device send"):
         limits(**bad)
+
+
+def test_a_device_that_sends_too_many_malformed_messages_is_out_for_a_while_and_nobody_else() -> None:
+    it = Shunned(malformed=3, forgiven_per_s=0.5, out_s=10.0)
+    assert [it.malformed(A, 0.0) for _ in range(4)] == [False, False, False, True]
+    assert (it.is_out(A, 9.9), it.is_out(B, 9.9)) == (True, False)
+    assert not it.is_out(A, 10.0)
+    assert [it.malformed(A, 10.0) for _ in range(4)] == [False, False, False, True]
+    assert it.is_out(A, 10.0)
+
+
+def test_a_malformed_message_now_and_then_is_borne_for_ever() -> None:
+    it = Shunned(malformed=2, forgiven_per_s=0.5)
+    assert not any(it.malformed(A, 2.0 * n) for n in range(1000))
+
+
+def test_a_device_that_is_forgotten_is_not_out_any_more() -> None:
+    it = Shunned(malformed=1)
+    assert [it.malformed(A, 0.0) for _ in range(2)] == [False, True]
+    it.forget(A)
+    assert not it.is_out(A, 0.0)

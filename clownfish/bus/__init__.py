@@ -23,7 +23,7 @@ import zmq
 import zmq.asyncio
 
 from clownfish import wire
-from clownfish.bus.curve import Credentials, Guard, credentials, monitor_of, new_pair
+from clownfish.bus.curve import WAITING, Credentials, Guard, credentials, monitor_of, new_pair
 from clownfish.bus.sockets import Count, Dealer, Encoded, GuardedRouter, Inbox, Outbox, Publisher, Router, Socket
 from clownfish.errors import ConfigError
 from clownfish.keys import Key, KeyFolder, Role
@@ -47,8 +47,6 @@ __all__ = [
 S = TypeVar("S", bound=Socket)
 
 _RECONNECT_MS, _RECONNECT_MAX_MS = 50, 500
-_SMALL_BYTES, _LARGE_WAITING = 1 << 20, 64
-"""Messages of one guarded connection that may wait to be read, where they may be large: they are memory."""
 
 
 class Bus:
@@ -124,8 +122,7 @@ class Bus:
         if self._guard is None or not guarded:
             self._bind(socket, endpoint)
             return self._keep(Router(socket, name, self._count, allowed, large))
-        if max_bytes > _SMALL_BYTES:
-            socket.setsockopt(zmq.RCVHWM, _LARGE_WAITING)
+        socket.setsockopt(zmq.RCVHWM, WAITING)
         self._guard.apply(socket, role)
         self._guard.report(socket, name)
         self._bind(socket, endpoint)

@@ -15,7 +15,7 @@ import contextlib
 import os
 import socket as sockets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,15 +26,20 @@ from zmq.utils.monitor import parse_monitor_message
 
 from clownfish.errors import ConfigError
 from clownfish.keys import Key, KeyFolder, Role, read_public, read_secret
-from clownfish.limits import DeviceLimits
+from clownfish.limits import DeviceLimits, Shunned
 from clownfish.log import get_logger
+from clownfish.section import is_exposed
 
 Count = Callable[[str], None]
 
 _ZAP = "inproc://zeromq.zap.01"
 _RELOAD_S = 0.25
 _CONNECTS_PER_S = 4.0
-"""Of one device; ten seconds' worth at once. What a connection leaves unread as it goes is memory until it is read."""
+"""Of one device; eight at once. What a connection leaves unread as it goes is memory until it is read."""
+WAITING = 64
+"""Messages of one guarded connection that may wait to be read: they are memory, also when it is gone. Honest devices
+have fewer on the way: credit sees to it."""
+_AT_THE_DOOR_S = 0.5
 _FAILURES = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _OTHER_MECHANISM, _UNREADABLE = 0x11000002, 0x11000001
 _BROKEN_OFF_IN_A_ROW = 3
@@ -65,9 +70,26 @@ class Credentials:
         _set_key(socket, zmq.CURVE_SERVERKEY, self.router, "router_key")
 
 
-def credentials(key: str, router_key: str) -> Credentials | None:
-    """As settings give them: a file, and a file or the key itself; None where both are empty. Raises ConfigError."""
-    return Credentials(read_secret(Path(key)), read_public(router_key)) if key else None
+def credentials(
+    section: str, key: str, router_key: str, endpoints: Sequence[str], insecure: bool
+) -> Credentials | None:
+    """As settings give them: a file, and a file or the key itself; None where both are empty.
+
+    Raises ConfigError where a key cannot be read; and where there is none, an endpoint of the router leads beyond this
+    host, and not `insecure`: frames would go in the clear to whoever answers there.
+    """
+    if key:
+        return Credentials(read_secret(Path(key)), read_public(router_key))
+    exposed = next(filter(is_exposed, endpoints), None)
+    if exposed is not None and not insecure:
+        raise ConfigError(
+            f"[{section}] has no key, and {exposed} is beyond this host: frames would travel in the clear, to or from "
+            f"whoever answers there; give [{section}] key and router_key (`clownfish keys new`), or say insecure = "
+            "true on a network that you trust"
+        )
+    if exposed is not None:
+        get_logger().warning("frames travel beyond this host in the clear, as told", to=exposed)
+    return None
 
 
 class Guard:
@@ -81,7 +103,9 @@ class Guard:
         self._on_revoked = on_revoked
         self._said: dict[str, float] = {}
         self._monitored: list[tuple[zmq.asyncio.Socket, zmq.asyncio.Socket, str]] = []
-        self._connects = DeviceLimits(messages_per_s=_CONNECTS_PER_S, bytes_per_s=1, streams=1, burst_s=10)
+        self._connects = DeviceLimits(messages_per_s=_CONNECTS_PER_S, bytes_per_s=1, streams=1, burst_s=2)
+        self._shunned = Shunned()
+        self.door = Door()
         self._zap = context.socket(zmq.REP)
         self._zap.setsockopt(zmq.LINGER, 0)
         self._zap.bind(_ZAP)
@@ -104,6 +128,18 @@ class Guard:
         """After `bind`: count the socket's failed handshakes, and say of each kind what it means."""
         self._monitored.append((socket, socket.get_monitor_socket(_FAILURES), name))
 
+    def malformed(self, device: str) -> bool:
+        """The device sent a malformed message. Whether it is shunned from now on: cut its connections then."""
+        if not self._shunned.malformed(device.encode(), time.monotonic()):
+            return False
+        if self._first_time(f"{device} shunned"):
+            get_logger().warning("a device sends nothing but malformed messages: kept out for a while", key=device)
+        return True
+
+    def shuns(self, device: str) -> bool:
+        """Whether nothing of the device is read for now."""
+        return self._shunned.is_out(device.encode(), time.monotonic())
+
     def close(self) -> None:
         for socket, monitor, _ in self._monitored:
             if not socket.closed:
@@ -122,10 +158,14 @@ class Guard:
             if device is None:
                 self._say_refused(public, domain.decode(errors="replace"), address.decode(errors="replace"))
                 await self._zap.send_multipart([version, request, b"400", b"not authorized", b"", b""])
+            elif self.shuns(public):
+                self._count("connections_shunned")
+                await self._zap.send_multipart([version, request, b"300", b"too many malformed messages", b"", b""])
             elif self._connects.message(public.encode(), time.monotonic()) is not None:
                 self._count("connections_limited")
                 await self._zap.send_multipart([version, request, b"300", b"too many connections", b"", b""])
             else:
+                await self.door.wait()
                 await self._zap.send_multipart([version, request, b"200", b"", public.encode(), b""])
 
     def _say_refused(self, public: str, role: str, address: str) -> None:
@@ -160,6 +200,7 @@ class Guard:
             get_logger().error("a key file lets nobody in", fault=fault)
         for key in change.revoked:
             self._count("devices_revoked")
+            self._shunned.forget(key.public.encode())
             get_logger().warning("device revoked", device=key.name, role=key.role)
             self._on_revoked(key)
         for key in change.added:
@@ -176,6 +217,39 @@ class Guard:
             self._count(f'handshakes_failed{{socket="{name}",reason="{reason}"}}')
             if reason != "broken_off" and self._first_time(f"{name} {reason}"):
                 get_logger().warning("handshake failed, further ones are only counted", socket=name, why=_AT[reason])
+
+
+class Door:
+    """Lets in no faster than what came in before is read: each new connection brings `WAITING` messages at most.
+
+    A router that is short of time would else take in more than it reads, and what is unread is memory without bound.
+    """
+
+    def __init__(self) -> None:
+        self._behind: set[str] = set()
+        """Sockets in which more waits to be read."""
+        self._read = 0
+        """Messages since somebody came in."""
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def read(self, socket: str, drained: bool) -> None:
+        """A message of this socket was read, or waited for: then it is drained."""
+        self._read += 1
+        if drained:
+            self._behind.discard(socket)
+        else:
+            self._behind.add(socket)
+        if not self._behind or self._read >= WAITING:
+            self._open.set()
+
+    async def wait(self) -> None:
+        """Until one more may come in; not for ever, so that a router that is always behind is none that is closed."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._open.wait(), _AT_THE_DOOR_S)
+        self._read = 0
+        if self._behind:
+            self._open.clear()
 
 
 _AT = {
@@ -235,18 +309,22 @@ class Connection:
     device: str
     descriptor: int
     inode: int
-    malformed: int = 0
 
     @classmethod
     def of(cls, frame: zmq.Frame, device: str) -> Connection:
         descriptor = int(frame.get(zmq.SRCFD))
         return cls(device, descriptor, _inode(descriptor))
 
+    @property
+    def is_cut(self) -> bool:
+        return not self.inode
+
     def cut(self) -> None:
         """Shut it down at once. Where the descriptor is another's by now nothing happens: that one is left alone."""
         if self.inode and _inode(self.descriptor) == self.inode:
             with contextlib.suppress(OSError), sockets.socket(fileno=os.dup(self.descriptor)) as connection:
                 connection.shutdown(sockets.SHUT_RDWR)
+        self.inode = 0
 
 
 def user_id(frame: zmq.Frame) -> str:

@@ -20,8 +20,6 @@ from clownfish.log import get_logger
 
 Count = Callable[[str], None]
 
-_MALFORMED = 100
-"""A guarded connection that sends so many malformed messages is cut."""
 _CONNECTIONS = 16_384
 """Connections that a guarded socket remembers; the longest silent is forgotten, and known again when it speaks."""
 _TURN_S = 0.001
@@ -268,7 +266,10 @@ class GuardedRouter(Router):
         async for frame, *parts in self._messages():
             device = user_id(frame)
             peer = device.encode() + frame.bytes
-            connection = self._connections.pop(peer, None) or Connection.of(frame, device)
+            connection = self._connections.pop(peer, None)
+            shunned = self._guard.shuns(device)
+            if connection is None or (connection.is_cut and not shunned):  # it came back under the same routing id
+                connection = Connection.of(frame, device)
             if not device or self._guard.keys.device(device, self._role) is None:
                 self._count(f'cut{{socket="{self.name}",reason="revoked"}}')  # it was let in before
                 connection.cut()
@@ -276,18 +277,26 @@ class GuardedRouter(Router):
             self._connections[peer] = connection
             if len(self._connections) > _CONNECTIONS:
                 self._connections.popitem(last=False)
+            if shunned:  # what it had sent before it was cut, or before another of its connections was
+                self._count(f'shunned{{socket="{self.name}"}}')
+                connection.cut()
+                continue
             message = self._decode(parts)
             if message is not None:
                 yield peer, message
                 continue
-            connection.malformed += 1
-            if connection.malformed >= _MALFORMED:
-                connection.malformed = 0
+            if self._guard.malformed(device):
                 self._count(f'cut{{socket="{self.name}",reason="malformed"}}')
                 connection.cut()
 
     def _receive(self) -> list[Any]:
-        return [self._plain.recv(_NOBLOCK, copy=False), *self._rest()]  # a zmq.Frame knows whose it is
+        try:
+            parts = [self._plain.recv(_NOBLOCK, copy=False), *self._rest()]  # a zmq.Frame knows whose it is
+        except zmq.Again:
+            self._guard.door.read(self.name, drained=True)
+            raise
+        self._guard.door.read(self.name, drained=False)
+        return parts
 
     def try_send(self, peer: bytes, message: Any) -> bool:
         """False, and counted, where the peer is gone or does not read."""

@@ -27,6 +27,7 @@ from clownfish.config import load_config, schema
 from clownfish.errors import ClownfishError
 from clownfish.evaluation.cli import eval_app
 from clownfish.evaluation.cli.tune import tune_command
+from clownfish.lab.chaos.cli import chaos_command
 from clownfish.lab.cli import bench_command
 from clownfish.lab.net.cli import lab_app
 from clownfish.settings import Config, to_tree
@@ -46,6 +47,7 @@ app.add_typer(eval_app, name="eval")
 app.add_typer(keys_app, name="keys")
 app.add_typer(model_app, name="model")
 lab_app.command("run")(lab_run_command)
+lab_app.command("chaos")(chaos_command)
 app.add_typer(lab_app, name="lab")
 app.command("bench")(bench_command)
 app.command("calibrate")(calibrate_command)
@@ -153,11 +155,12 @@ def router(
 def worker(
     config: ConfigFile,
     name: Annotated[str, typer.Option(help="One of several workers on a host needs a name of its own")] = "0",
+    insecure: Annotated[bool, typer.Option(help="Work for a router beyond this host without a key")] = False,
     sets: Sets = None,
 ) -> None:
     """Run one worker: it loads the large model and answers what the router gives it."""
     load_config(config, sets or ())
-    _service("worker", config, sets, ["--name", name])
+    _service("worker", config, [*(sets or ()), *(["worker.insecure=true"] if insecure else [])], ["--name", name])
 
 
 @config_app.command("check")

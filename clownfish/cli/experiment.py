@@ -201,6 +201,7 @@ def options_of(experiment: Experiment, source: str) -> RunOptions:
     if experiment.method != "edge-only":
         sets = [f"{section}.{name}={address}" for section in ("uplink", "router") for name, address in _TCP.items()] + [
             "router.insecure=true",  # the namespace is nobody else's
+            "uplink.insecure=true",
             *sets,
         ]
     cloud = experiment.method != "edge-only"

@@ -111,7 +111,7 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> BenchResult:
                 )
                 lines, uses = lines + more, uses + used
             if "hostile" in options.parts:
-                lines += hostile_lines(folder, source, pair, effort.hostile_messages, effort.graph_s, say)
+                lines += hostile_lines(folder, effort.hostile_messages, effort.graph_s, say)
             if "router" in options.parts:
                 more, used = router_lines(folder, effort.router_edges, effort.router_s, say)
                 lines, uses = lines + more, uses + used

@@ -1,212 +1,183 @@
-"""What a flood of hostile messages does to a router behind keys: its memory, and the service to an honest edge.
+"""What a flood of hostile messages does to a router behind keys: its memory, and the service to honest edges.
 
-One graph, edge and cloud, over TCP with keys; first left alone, then under attack from four sides at once: a device
-that is authorized and sends malformed messages, and now and then an oversized one; devices whose key is unknown; peers
-that speak no ZeroMQ at all; and peers that speak it without CURVE. Attackers and victims share this machine's cores, so
-the share of windows that is still answered is what is left of them, too.
+A cloud over TCP with keys, and two honest edges; first left alone, then under attack (`flood`). Attackers and victims
+share this machine's cores, so what the honest edges still get is what is left of them, too.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import socket
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+import numpy as np
 import psutil
 
-from clownfish.bus import Bus, Credentials, Dealer, Encoded, fresh_routing_id, new_pair
-from clownfish.config import validate
+from clownfish.bus import Bus
 from clownfish.errors import ClownfishError
-from clownfish.keys import Key, write_key
+from clownfish.lab.chaos.cloud import Cloud, footage
+from clownfish.lab.chaos.edge import ScriptedEdge, all_ready
+from clownfish.lab.chaos.ledger import ANSWERED
+from clownfish.lab.chaos.paced import WINDOW_S
 from clownfish.lab.figures import Figure, Line
-from clownfish.lab.workload import Pair, graph
-from clownfish.settings import Config, to_tree
-from clownfish.supervisor import Supervisor
+from clownfish.lab.flood import flooding
 
-_ATTACKERS = 12
-"""Connections of the authorized attacker at a time; each is cut after a hundred messages, and begins anew."""
-_SIZES = (1, 20, 200, 2000)
-_OVERSIZED_EVERY, _OVERSIZED_BYTES = 5000, 300_000
-_PER_CONNECTION = 200
+T = TypeVar("T")
+
+_PER_ATTACKER, _MOST_ATTACKERS = 250, 256
+"""Messages of a device that is authorized and hostile: many devices, as each is kept out for ten seconds, time after
+time."""
+_HONEST = 2
+_LOAD = 0.5
+"""What the honest edges ask for, of what the worker can do."""
+_DEADLINE_S = 5.0
 _READY_S = 60.0
+_CONTROL_BYTES, _FRAME_BYTES = 300_000, 1 << 20
 
 
 @dataclass
-class _Tally:
-    sent: int = 0
-    resident_mb: float = 0.0
-    answered: float = 0.0
+class _Phase:
+    """What honest edges got over a time."""
+
     seconds: float = 0.0
+    latencies_s: list[float] = field(default_factory=list)
 
     @property
-    def per_s(self) -> float:
-        return self.answered / self.seconds
+    def per_s(self) -> Figure:
+        return Figure(len(self.latencies_s) / self.seconds, "1/s")
+
+    @property
+    def latency(self) -> Figure:
+        if not self.latencies_s:
+            raise ClownfishError(f"the honest edges had no answer in {self.seconds:.0f} s")
+        p50, p99 = np.percentile(self.latencies_s, (50, 99)) * 1e3
+        return Figure(float(p50), "ms", (("p99", float(p99)),))
 
 
-def hostile_lines(folder: Path, source: str, pair: Pair, messages: int, quiet_s: float, say: Any) -> list[Line]:
-    """Two lines: the honest edge's answers per second, and the router's memory; each beside the time before."""
-    return asyncio.run(_measure(folder, source, pair, messages, quiet_s, say))
+def hostile_lines(folder: Path, messages: int, quiet_s: float, say: Callable[[str], None]) -> list[Line]:
+    """The honest edges' answers per second and their latency; and the router's memory, at each tenth of the attack.
 
-
-async def _measure(folder: Path, source: str, pair: Pair, messages: int, quiet_s: float, say: Any) -> list[Line]:
+    Each is beside the time before. Raises ClownfishError where a process ended under attack, an honest window was
+    neither answered nor dropped for a reason, or one was answered twice.
+    """
     place = folder / "hostile"
     place.mkdir(parents=True)
-    keys, router, bad = _keys(place)
-    config = _config(place, source, pair, keys, router)
-    supervisor = Supervisor(config, place)
+    return asyncio.run(_measure(place, messages, quiet_s, say))
+
+
+async def _measure(place: Path, messages: int, quiet_s: float, say: Callable[[str], None]) -> list[Line]:
+    cloud = Cloud(place / "cloud", workers=1, max_frame_bytes=_FRAME_BYTES)
+    bus = Bus(lambda name: None)
+    edges: list[ScriptedEdge] = []
+    supervisor = cloud.supervisor
+    control, data, _ = cloud.endpoints
+    attackers = [
+        cloud.uplink(f"bad{n}", control, data) for n in range(min(_MOST_ATTACKERS, 2 + messages // _PER_ATTACKER))
+    ]
+    looks: list[tuple[int, float]] = []
+
+    async def flood(count: int, look: Callable[[int], None]) -> Counter[str]:
+        oversized = {control: _CONTROL_BYTES, data: _FRAME_BYTES + 1}
+        keys = [each["key"] for each in attackers]
+        return await flooding(oversized, keys, attackers[0]["router_key"], count, look)
+
+    def resident_mb() -> float:
+        process = supervisor.children["router"].process
+        assert process is not None  # it is ready
+        return float(psutil.Process(process.pid).memory_info().rss / 1e6)
+
+    def look(sent: int) -> None:
+        looks.append((sent, resident_mb()))
+        say(f"{sent} hostile messages, the router's memory {looks[-1][1]:.1f} MB …")
+
     try:
         say("a router behind keys …")
+        film = await asyncio.to_thread(footage)
         await supervisor.start(wait_for_all=True)
-        await _until(supervisor, lambda: _answered(supervisor) > 0)
-        await _flood(config, Credentials(bad, router.public), max(100, messages // 10))  # heaps grow once
-        quiet = await _while(supervisor, asyncio.sleep(quiet_s))
-        say(f"{messages} hostile messages …")
-        hostile = await _while(supervisor, _flood(config, Credentials(bad, router.public), messages))
-        counters = supervisor.children["router"].status
-        assert counters is not None  # it has answered
-        found = counters.counters
+        for n in range(_HONEST):
+            uplink = cloud.uplink(f"e{n}", control, data) | {"deadline_ms": int(_DEADLINE_S * 1000)}
+            uplink["codec"] = {"kind": "png"}
+            edges.append(ScriptedEdge(f"e{n}", place / f"e{n}", uplink, film, bus, epoch=n, shift=n))
+        for edge in edges:
+            await edge.start()
+        await all_ready(edges, _READY_S)
+        fresh_mb = resident_mb()
+        period_s, begin = _HONEST * WINDOW_S / _LOAD, time.monotonic()
+        offering = [
+            asyncio.ensure_future(edge.offer_each(period_s, begin + n * period_s / _HONEST, float("inf")))
+            for n, edge in enumerate(edges)
+        ]
+        try:
+            warm = await flood(max(100, messages // 20), lambda sent: None)  # heaps grow once
+            quiet, _ = await _while(edges, asyncio.sleep(quiet_s))
+            before_mb = resident_mb()
+            hostile, attack = await _while(edges, flood(messages, look))
+        finally:
+            for task in offering:
+                task.cancel()
+            await asyncio.gather(*offering, return_exceptions=True)
+        await asyncio.sleep(_DEADLINE_S + 1.5)  # what is under way ends by its deadline; so does a second's status
+        after_mb = resident_mb()
+        status = supervisor.children["router"].status
+        assert status is not None  # it has answered
+        counters, inside = status.counters, int(supervisor.gauge("router", "edges") or 0)
         restarts = [name for name, child in supervisor.children.items() if child.restarts]
         if restarts:
             raise ClownfishError(f"{', '.join(restarts)} ended under attack; {place} has the logs")
     finally:
+        await asyncio.gather(*(edge.stop() for edge in edges))
         await supervisor.stop(drain=False)
-    failed = sum(n for name, n in found.items() if name.startswith("handshakes_failed"))
-    malformed = sum(n for name, n in found.items() if name.startswith("malformed"))
-    cut = sum(n for name, n in found.items() if name.startswith("cut"))
-    note = f"{hostile.sent} sent in {hostile.seconds:.0f} s: {malformed} read and dropped, {cut} connections cut, "
-    note += f"{failed} handshakes failed, {found.get('refused_keys', 0)} keys refused"
+        bus.close(0)
+    fates = sum((edge.ledger.fates() for edge in edges[1:]), edges[0].ledger.fates())
+    faults = [fault for edge in edges for fault in edge.ledger.faults]
+    if faults:
+        raise ClownfishError(f"{len(faults)} faults in the honest edges' ledgers; the first: {faults[0]}")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in attack.most_common())
+    beside = "left alone"
     return [
         Line(
-            "an honest edge's answers under attack",
-            Figure(hostile.per_s, "1/s"),
-            "left alone",
-            Figure(quiet.per_s, "1/s"),
-            note,
+            "honest edges' answers under attack",
+            hostile.per_s,
+            beside,
+            quiet.per_s,
+            f"of {fates.total()} windows {fates[ANSWERED]} answered; {inside} edges let in, {_HONEST} honest",
+        ),
+        Line("honest edges' time to an answer under attack", hostile.latency, beside, quiet.latency),
+        *(
+            Line(f"the router's memory after {sent}", Figure(mb, "MB"), "before", Figure(before_mb, "MB"))
+            for sent, mb in looks
         ),
         Line(
             "the router's memory after the attack",
-            Figure(hostile.resident_mb, "MB"),
+            Figure(after_mb, "MB"),
             "before",
-            Figure(quiet.resident_mb, "MB"),
-            f"{_gauge(supervisor, 'edges')} edges let in",
+            Figure(before_mb, "MB"),
+            f"{fresh_mb:.1f} MB when nothing had come; {warm.total()} messages came before all this. "
+            f"{attack.total()} sent in {hostile.seconds:.0f} s: {kinds}. {_what_the_router_says(counters)}",
         ),
     ]
 
 
-def _keys(place: Path) -> tuple[Path, Key, Key]:
-    keys = place / "keys"
-    router, door, bad = (Key(name, *new_pair()) for name in ("router", "door", "bad"))
-    write_key(keys / "router.key", router)
-    for key in (door, bad):
-        write_key(keys / "authorized" / f"{key.name}.pub", Key(key.name, key.public))
-    write_key(place / "door.key", door)
-    return keys, router, bad
+def _what_the_router_says(counters: dict[str, int]) -> str:
+    said = {
+        "read and dropped": ("malformed",),
+        "without a session": ("frames_without_session", "requests_without_session", "limited"),
+        "connections cut": ("cut",),
+        "handshakes failed": ("handshakes_failed",),
+        "keys refused": ("refused_keys",),
+        "connections refused for the moment": ("connections_limited", "connections_shunned"),
+        "dropped unread": ("shunned",),
+    }
+    found = {what: sum(n for name, n in counters.items() if name.startswith(begin)) for what, begin in said.items()}
+    return ", ".join(f"{count} {what}" for what, count in found.items())
 
 
-def _config(place: Path, source: str, pair: Pair, keys: Path, router: Key) -> Config:
-    tree = to_tree(graph(place, source, pair, cloud=True))
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        control, data = (f"tcp://127.0.0.1:{each.getsockname()[1]}" for each in sockets)
-    tree["router"] |= {"control": control, "data": data, "keys": str(keys)}
-    tree["uplink"] |= {"control": control, "data": data, "key": str(place / "door.key"), "router_key": router.public}
-    return validate({name: section for name, section in tree.items() if section is not None}, "bench")
-
-
-def _answered(supervisor: Supervisor) -> int:
-    status = supervisor.children["uplink"].status
-    return status.counters.get("windows_answered", 0) if status is not None else 0
-
-
-def _gauge(supervisor: Supervisor, name: str) -> int:
-    return int(supervisor.gauge("router", name) or 0)
-
-
-async def _until(supervisor: Supervisor, condition: Any) -> None:
-    try:
-        await asyncio.wait_for(supervisor.run_until(condition), _READY_S)
-    except asyncio.TimeoutError:
-        raise ClownfishError(f"the edge had no answer from the cloud within {_READY_S:g} s") from None
-
-
-async def _while(supervisor: Supervisor, work: Any) -> _Tally:
-    process = supervisor.children["router"].process
-    assert process is not None  # it is ready
-    begin, before = time.monotonic(), _answered(supervisor)
-    sent = await work
-    await asyncio.sleep(1.0)  # the statuses of the last second
-    elapsed_s = time.monotonic() - begin
-    resident_mb = psutil.Process(process.pid).memory_info().rss / 1e6
-    return _Tally(int(sent or 0), resident_mb, _answered(supervisor) - before, elapsed_s)
-
-
-async def _flood(config: Config, bad: Credentials, messages: int) -> int:
-    """Send so many hostile messages; returns how many were."""
-    assert config.router is not None  # _config has set it
-    control, data = config.router.control, config.router.data
-    bus = Bus(lambda name: None)
-    left = _Left(messages)
-
-    def dealer(endpoint: str, curve: Credentials | None) -> Dealer:
-        return bus.dealer(endpoint, "hostile", (), routing_id=fresh_routing_id(), hwm=50, curve=curve)
-
-    async def malformed(endpoint: str) -> None:
-        while left.count:
-            it = dealer(endpoint, bad)  # each under an id of its own: ROUTER would not hear one that it has just cut
-            with contextlib.suppress(asyncio.TimeoutError):
-                for _ in range(_PER_CONNECTION):
-                    await asyncio.wait_for(it.put(Encoded.raw([os.urandom(_size(left.count))])), 2.0)
-                    if not left.take():
-                        break
-            it.close(linger_ms=1000)
-
-    async def refused(endpoint: str) -> None:
-        while left.count:
-            for curve in (Credentials(Key("stranger", *new_pair()), bad.router), None):
-                it = dealer(endpoint, curve)
-                it.try_send(Encoded.raw([b"x"]))
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(it.trouble(), 2.0)
-                it.close()
-                left.take()
-
-    async def foreign(endpoint: str) -> None:
-        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-        while left.take():
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection(host, int(port))
-                writer.write(os.urandom(1000))
-                await asyncio.sleep(0.01)
-                writer.transport.abort()
-
-    works = [malformed(endpoint) for endpoint in (control, data) for _ in range(_ATTACKERS // 2)]
-    works += [attack(endpoint) for endpoint in (control, data) for attack in (refused, foreign)]
-    try:
-        await asyncio.gather(*works)
-    finally:
-        bus.close(1000)
-    return messages - left.count
-
-
-def _size(number: int) -> int:
-    return _OVERSIZED_BYTES if number % _OVERSIZED_EVERY == 0 else _SIZES[number % len(_SIZES)]
-
-
-class _Left:
-    """How many messages are still to be sent, by all attackers together."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def take(self) -> int:
-        """The number of the message to send; 0 where there is none any more."""
-        number = self.count
-        self.count = max(0, number - 1)
-        return number
+async def _while(edges: list[ScriptedEdge], work: Awaitable[T]) -> tuple[_Phase, T]:
+    before, begin = [edge.answered for edge in edges], time.monotonic()
+    result = await work
+    latencies = [each for edge, n in zip(edges, before, strict=True) for each in edge.latencies_s[n:]]
+    return _Phase(time.monotonic() - begin, latencies), result

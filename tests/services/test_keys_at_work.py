@@ -77,6 +77,20 @@ async def test_a_router_beyond_its_host_wants_keys_or_to_be_told(run_dir: Path, 
         assert process.state == "ready"
 
 
+@pytest.mark.parametrize("section", ["uplink", "worker"])
+async def test_no_frame_goes_beyond_the_host_without_a_key_unless_told_to(
+    section: str, run_dir: Path, local_only: Material
+) -> None:
+    far = Endpoints("tcp://192.0.2.1:7100", "tcp://192.0.2.1:7101", "tcp://192.0.2.1:7102")
+    tree = {**edge_tree(run_dir, local_only, far), **cloud_tree(run_dir, local_only.remote, far)}
+    with pytest.raises(ConfigError, match=rf"\[{section}\] has no key, and tcp://192\.0\.2\.1:.* insecure = true"):
+        async with serving(section, tree):
+            pass
+    tree[section]["insecure"] = True
+    async with serving(section, tree, name="again") as process:
+        assert process.state == "ready"
+
+
 @pytest.mark.parametrize(
     ("section", "change", "why"),
     [
