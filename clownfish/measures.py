@@ -146,6 +146,7 @@ MEASURES = _measures(
     ("router", "edges", _G, "", "", "Edges connected."),
     ("router", "waiting", _G, "", "", "Windows that wait for a worker."),
     ("router", "held", _G, "", "", "Windows that workers hold."),
+    ("router", "queued", _H, "queued_seconds", "", "How long a window waited for its worker."),
     ("router", "cache_bytes", _G, "", "", "Frames in the cache."),
     ("worker", "jobs_done", _C, "", "", "Windows that the large model answered."),
     ("worker", "dropped", _C, "jobs_dropped", "reason", "Windows not answered, by reason."),

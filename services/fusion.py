@@ -46,7 +46,7 @@ class _Fusion:
             watermarks=Watermarks(process.mapped("watermarks", BUFFER_BYTES)),
         )
         self._tracer = Tracer(process)
-        self._gains = Gains(stream.name for stream in config.streams)
+        self._gains = Gains((stream.name for stream in config.streams), process.counters)
         self._process = process
         self._local = process.bus.inbox(config.ipc("fusion-local"), "local", (LocalResult, End), hwm=256)
         self._remote = process.bus.inbox(config.ipc("fusion-remote"), "remote", (RemoteResult, End), hwm=256)
@@ -59,9 +59,6 @@ class _Fusion:
 
     def _count(self) -> None:
         self._process.counters.mirror(self._streams.counts)
-        self._process.counters.mirror(self._gains.counts)
-        for name, value in self._gains.gauges.items():
-            self._process.counters.set(name, value)
         self._process.counters.set("streams_open", self._streams.open)
 
     async def take_local(self) -> None:
