@@ -62,8 +62,8 @@ class Gains:
                 if answer.source == "remote" and answer.lag is not None:  # the cloud was faster than the edge
                     self._gauge("last_lag", answer.stream, float(answer.lag))
 
-    def remote(self, result: RemoteResult, revised: Sequence[object]) -> None:
-        """The cloud's answer was applied; `revised` came of it."""
+    def remote(self, result: RemoteResult, revised: Sequence[object]) -> float | None:
+        """The cloud's answer was applied; `revised` came of it. Returns its lag, None where it revised nothing."""
         stream, label = self._name(result.stream), int(result.p.argmax())
         said = self._said.get(result.key)
         if said is not None:
@@ -72,12 +72,12 @@ class Gains:
             self._early[result.key] = label
             if len(self._early) > self._kept:
                 self._early.popitem(last=False)
-        corrected = 0
+        corrected, lag = 0, None
         for answer in revised:
             if not isinstance(answer, FusedResult) or answer.final:
                 continue
             if answer.lag is not None:
-                self._gauge("last_lag", answer.stream, float(answer.lag))
+                lag = float(answer.lag)
             before = self._said.get(answer.key)
             if before is not None and before.label != answer.label:
                 before.label = answer.label
@@ -85,6 +85,9 @@ class Gains:
         self._counters.add(f'labels_corrected{{stream="{stream}"}}', corrected)
         effect = "corrected" if corrected else "confirmed" if revised or said is not None else "in_time"
         self._counters.add(f'corrections{{stream="{stream}",effect="{effect}"}}')
+        if lag is not None:
+            self._gauge("last_lag", result.stream, lag)
+        return lag
 
     def _agree(self, stream: str, agrees: bool) -> None:
         local = "agrees" if agrees else "differs"

@@ -42,6 +42,8 @@ from clownfish.settings import Router as Settings
 from clownfish.tracer import Tracer
 
 _CONTROL_BYTES = 256 * 1024
+_DROPS = ("expired", "superseded")
+"""Counted from 0 on, so that the first one shows as a rise."""
 _HELLO_COST = 100
 """A Hello counts as so many messages of a device: it ends a session, begins another, and is written to the log."""
 
@@ -95,11 +97,7 @@ class _Router:
         counters.mirror({"windows": pool.submitted, "answered": pool.answered, "requeued": pool.requeued})
         counters.mirror({"stale_results": pool.stale, "frames_evicted": edges.cache.evicted, **edges.counts})
         counters.mirror({"frames_orphaned": edges.cache.orphans})
-        drops = {
-            "expired": 0,
-            "superseded": 0,
-            **pool.drops,
-        }  # counted from 0 on, so that the first one shows as a rise
+        drops = {**dict.fromkeys(_DROPS, 0), **pool.drops}
         counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in drops.items()})
         counters.mirror({f'evicted{{reason="{reason}"}}': count for reason, count in pool.evictions.items()})
         if self._limits is not None:
