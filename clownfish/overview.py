@@ -97,6 +97,9 @@ DONE = {
     "worker": "jobs_done",
     "metrics": "scrapes",
     "trace": "spans",
+    "page": 'received{socket="notes"}',
+    "pool": "workers_started",
+    "link": 'received{socket="shapes"}',
 }
 """The counter that says best what a service has done."""
 
