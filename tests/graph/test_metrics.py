@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from click.testing import Result
 from typer.testing import CliRunner
 
 from clownfish import health
@@ -221,7 +220,7 @@ async def until_read(watched: Watched, name: str, value: float) -> None:
     raise AssertionError(f"{name} is not {value} after 10 s")
 
 
-async def command(*arguments: str) -> Result:
+async def command(*arguments: str) -> Any:
     """The command line, in a thread of this process: its start is tested elsewhere, and takes a second each time."""
     return await asyncio.get_running_loop().run_in_executor(None, CliRunner().invoke, app, list(arguments))
 
@@ -230,7 +229,7 @@ async def test_the_terminal_is_told_how_the_graph_fares(watched: Watched) -> Non
     await until(lambda: watched.graph.supervisor.gauge("fusion", 'beta{stream="cam"}') is not None, "β is known")
     done = await command("status", str(watched.config), "--json", "--seconds", "1.1")
     assert done.exit_code == 0, done.output
-    said = json.loads(done.stdout)
+    said = json.loads(done.output)
     assert {line["process"] for line in said["processes"]} == set(watched.graph.supervisor.children)
     (stream,) = said["streams"]
     assert stream["stream"] == "cam"
@@ -240,7 +239,7 @@ async def test_the_terminal_is_told_how_the_graph_fares(watched: Watched) -> Non
     done = await command("status", str(watched.config), "--seconds", "1.1")
     assert done.exit_code == 0, done.output
     for word in ("Processes", "Streams", "Cloud", "cam", "worker-0", "connected"):
-        assert word in done.stdout
+        assert word in done.output
 
 
 async def test_a_process_that_hangs_makes_the_graph_not_live_and_the_watchdog_hungry(watched: Watched) -> None:
@@ -255,7 +254,7 @@ async def test_a_process_that_hangs_makes_the_graph_not_live_and_the_watchdog_hu
         assert (status, list(json.loads(text)["reasons"])) == (503, ["window"])
         assert (await fetch(f"{watched.url}/readyz"))[0] == 503
         done = await command("health", "live", str(watched.config))
-        assert (done.exit_code, "window has said nothing" in done.stderr) == (1, True)
+        assert (done.exit_code, "window has said nothing" in done.output) == (1, True)
         heard = "; ".join(watched.said)
         assert "WATCHDOG" not in heard
         assert "STATUS=window: has said nothing" in heard
