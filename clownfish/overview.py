@@ -98,7 +98,6 @@ DONE = {
     "metrics": "scrapes",
     "trace": "spans",
     "page": 'received{socket="notes"}',
-    "pool": "workers_started",
     "link": 'received{socket="shapes"}',
 }
 """The counter that says best what a service has done."""
