@@ -97,6 +97,8 @@ DONE = {
     "worker": "jobs_done",
     "metrics": "scrapes",
     "trace": "spans",
+    "page": 'received{socket="notes"}',
+    "link": 'received{socket="shapes"}',
 }
 """The counter that says best what a service has done."""
 

@@ -69,6 +69,7 @@ class Process:
                 self.histogram(name)
         self._mirrors: list[Callable[[], None]] = []
         self._working_since: float | None = None
+        self._threaded = False
         self._executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="work")
         self._tasks: list[asyncio.Task[Any]] = []
         self._status = self.bus.outbox(config.ipc(STATUS_SOCKET), "status", hwm=4)
@@ -104,8 +105,9 @@ class Process:
         """Counters, gauges and histograms as they are now, to whoever watches."""
         for mirror in self._mirrors:
             mirror()
-        if self._working_since is not None:
-            self.counters.set(WORKING, time.monotonic() - self._working_since)
+        if self._threaded:
+            since = self._working_since
+            self.counters.set(WORKING, 0.0 if since is None else time.monotonic() - since)
         self._status.try_send(
             Status(
                 service=self.service,
@@ -131,12 +133,16 @@ class Process:
 
     async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run `work` in this process's one working thread, with the loop free."""
-        self._working_since = time.monotonic()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
-        finally:
-            self._working_since = None
-            self.counters.set(WORKING, 0.0)
+
+        def timed() -> T:
+            self._working_since = time.monotonic()
+            try:
+                return work(*arguments)
+            finally:
+                self._working_since = None
+
+        self._threaded = True
+        return await asyncio.get_running_loop().run_in_executor(self._executor, timed)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run beside `serve`; when it fails the process does."""

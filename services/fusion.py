@@ -46,7 +46,7 @@ class _Fusion:
             watermarks=Watermarks(process.mapped("watermarks", BUFFER_BYTES)),
         )
         self._tracer = Tracer(process)
-        self._gains = Gains(stream.name for stream in config.streams)
+        self._gains = Gains((stream.name for stream in config.streams), process.counters)
         self._process = process
         self._local = process.bus.inbox(config.ipc("fusion-local"), "local", (LocalResult, End), hwm=256)
         self._remote = process.bus.inbox(config.ipc("fusion-remote"), "remote", (RemoteResult, End), hwm=256)
@@ -59,9 +59,6 @@ class _Fusion:
 
     def _count(self) -> None:
         self._process.counters.mirror(self._streams.counts)
-        self._process.counters.mirror(self._gains.counts)
-        for name, value in self._gains.gauges.items():
-            self._process.counters.set(name, value)
         self._process.counters.set("streams_open", self._streams.open)
 
     async def take_local(self) -> None:
@@ -74,7 +71,8 @@ class _Fusion:
             answers = self._streams.local(message, now)
             self._gains.local(message, answers)
             await self._emit(answers, message if self._streams.rejected == before else None)
-            self._tracer.say(message.key, "fused", message.capture_ns / 1e9)
+            if self._streams.rejected == before:
+                self._tracer.say(message.key, "fused", message.capture_ns / 1e9)
             latency_ns = time.monotonic_ns() - message.capture_ns
             self._process.histogram("capture_to_fused").add(latency_ns)
             self._process.histogram("graph_overhead").add(latency_ns - message.model_ns)
@@ -88,10 +86,9 @@ class _Fusion:
             before, unused = self._streams.rejected, self._streams.unused
             revised = self._streams.remote(message, now)
             if self._streams.unused == unused:
-                self._gains.remote(message, revised)
+                lag = self._gains.remote(message, revised)
+                self._tracer.say(message.key, "applied", lag)
             await self._emit(revised, message if self._streams.rejected == before else None)
-            lags = [each.lag for each in revised if isinstance(each, FusedResult) and each.lag is not None]
-            self._tracer.say(message.key, "applied", float(lags[0]) if lags else None)
 
     async def timer(self) -> None:
         await self._emit(self._streams.timer(time.monotonic()))

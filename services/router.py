@@ -21,6 +21,7 @@ from clownfish.framecache import Found
 from clownfish.jobs import Answered, AskReady, Assign, Drop, Evicted, Instruction, Shadowed
 from clownfish.keys import Key, KeyFolder, Role
 from clownfish.limits import DeviceLimits
+from clownfish.messages import WindowKey
 from clownfish.process import Alarm, Process, run
 from clownfish.protocol import (
     FRAMES_BYTES,
@@ -44,6 +45,8 @@ from clownfish.settings import Router as Settings
 from clownfish.tracer import Tracer
 
 _CONTROL_BYTES = 256 * 1024
+_DROPS = ("expired", "superseded")
+"""Counted from 0 on, so that the first one shows as a rise."""
 _HELLO_COST = 100
 """A Hello counts as so many messages of a device: it ends a session, begins another, and is written to the log."""
 
@@ -94,6 +97,8 @@ class _Router:
             sessions_per_device=settings.sessions_per_device,
         )
         self._tracer = Tracer(process)
+        self._submitted: dict[tuple[bytes, WindowKey], float] = {}
+        """When the windows came that wait for a worker."""
         self._refusals: set[str] = set()
         self._alarm = Alarm(self._next_timer, self._timer)
         process.before_status(self._count)
@@ -103,11 +108,7 @@ class _Router:
         counters.mirror({"windows": pool.submitted, "answered": pool.answered, "requeued": pool.requeued})
         counters.mirror({"stale_results": pool.stale, "frames_evicted": edges.cache.evicted, **edges.counts})
         counters.mirror({"frames_orphaned": edges.cache.orphans})
-        drops = {
-            "expired": 0,
-            "superseded": 0,
-            **pool.drops,
-        }  # counted from 0 on, so that the first one shows as a rise
+        drops = {**dict.fromkeys(_DROPS, 0), **pool.drops}
         counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in drops.items()})
         counters.mirror({f'evicted{{reason="{reason}"}}': count for reason, count in pool.evictions.items()})
         if self._limits is not None:
@@ -199,14 +200,17 @@ class _Router:
             if isinstance(each, Tell):
                 self._tell(each)
             elif isinstance(each, Submit):
+                self._submitted[each.edge, each.key] = now
                 self._tracer.say(each.key, "submitted")
                 job = (each.edge, each.key, each.classes, each.found, each.deadline)
                 self._do(self._pool.submit(*job, now, each.model))
             elif isinstance(each, Assign):
+                self._process.histogram("queued").add((now - self._submitted.pop((each.edge, each.key), now)) * 1e9)
                 self._tracer.say(each.key, "assigned")
                 self._assign(each, now)
             elif isinstance(each, Answered):
                 assert done is not None  # only a worker's Done can end so
+                self._submitted.pop((each.edge, each.key), None)  # one that was asked for again meanwhile
                 self._tracer.say(each.key, "done", done.model_ms)
                 self._tracer.say(each.key, "answered")
                 self._compare(each, done)
@@ -216,6 +220,7 @@ class _Router:
                 assert done is not None  # likewise
                 self._compare(each, done)
             elif isinstance(each, Drop):
+                self._submitted.pop((each.edge, each.key), None)
                 self._tracer.say(each.key, f"dropped {each.reason}")
                 self._do(self._edges.finished(each.edge, Dropped(*each.key, each.reason)))
             elif isinstance(each, Evicted):
@@ -226,7 +231,8 @@ class _Router:
                 self._workers.try_send(each.worker, Again("this worker is not known here"))
             else:
                 self._process.log.info("edge gone", edge=each.name)
-                self._pool.edge_gone(each.edge)
+                for drop in self._pool.edge_gone(each.edge):
+                    self._submitted.pop((drop.edge, drop.key), None)
         self._alarm.look()
 
     def _compare(self, answered: Answered | Shadowed, done: Done) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clownfish import httpd
@@ -114,6 +114,7 @@ async def test_a_probe_that_only_connects_does_no_harm(host: Host) -> None:
     assert host.refused == []
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_whatever_comes_is_a_request_or_none(head: bytes) -> None:
     with contextlib.suppress(ValueError):

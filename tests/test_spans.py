@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clownfish.messages import Event, WindowKey
@@ -44,6 +44,7 @@ def told(story: list[tuple[str, Event]]) -> dict[str, Span]:
     return {span.name: span for span in found}
 
 
+@settings(deadline=None)
 @given(st.permutations(range(5)))
 def test_a_window_has_a_span_for_each_stage_in_whatever_order_services_are_heard(order: list[int]) -> None:
     services = [("filter", "local", "uplink", "router", "fusion")[i] for i in order]
@@ -96,6 +97,7 @@ def test_what_never_ends_is_let_go_and_counted() -> None:
     assert spans.lost == {"open": 2, "begin": 1}
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.one_of(st.none(), st.floats(allow_nan=False)))
 def test_words_that_mean_nothing_are_no_span(service: str, what: str, value: float | None) -> None:
     Spans().take(service, event(what, 1.0, value))

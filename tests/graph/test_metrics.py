@@ -4,13 +4,13 @@ back; a process that hangs is told of, to systemd and to Kubernetes."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
 import socket
-import sys
 import urllib.parse
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -19,8 +19,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from typer.testing import CliRunner
 
 from clownfish import health
+from clownfish.cli.app import app
 from clownfish.measures import MEASURES
 from tests.graph import harness
 from tests.graph.harness import Graph, Material, free_ports, until
@@ -56,6 +58,15 @@ class Watched:
             for sample in family.samples if family.type in ("counter", "histogram") else ():
                 found[f"{sample.name} {sorted(sample.labels.items())}"] = sample.value
         return found
+
+
+async def until_status(url: str, status: int) -> None:
+    for _ in range(300):
+        with contextlib.suppress(OSError):  # it does not listen yet
+            if (await fetch(url))[0] == status:
+                return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{url} does not answer {status} after 30 s")
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +114,9 @@ async def prometheus(watched: Watched, tmp_path_factory: pytest.TempPathFactory)
         program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address=127.0.0.1:{port}", "--log.level=error",
     )  # fmt: skip
-    yield f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
+    await until_status(f"{url}/-/ready", 200)
+    yield url
     server.terminate()
     await server.wait()
 
@@ -120,10 +133,7 @@ async def query(prometheus: str, expression: str) -> list[Any]:
 
 async def scraped(prometheus: str, names: str = "clownfish_.+") -> set[str]:
     """Names of all that Prometheus has of the graph now."""
-    try:
-        found = await query(prometheus, f'count by (__name__) ({{__name__=~"{names}"}})')
-    except OSError:  # it is not listening yet
-        return set()
+    found = await query(prometheus, f'count by (__name__) ({{__name__=~"{names}"}})')
     return {each["metric"]["__name__"] for each in found}
 
 
@@ -210,35 +220,32 @@ async def until_read(watched: Watched, name: str, value: float) -> None:
     raise AssertionError(f"{name} is not {value} after 10 s")
 
 
-async def command(*arguments: str) -> tuple[int | None, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "clownfish", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode, out.decode(), err.decode()
+async def command(*arguments: str) -> Any:
+    """The command line, in a thread of this process: its start is tested elsewhere, and takes a second each time."""
+    return await asyncio.get_running_loop().run_in_executor(None, CliRunner().invoke, app, list(arguments))
 
 
 async def test_the_terminal_is_told_how_the_graph_fares(watched: Watched) -> None:
     await until(lambda: watched.graph.supervisor.gauge("fusion", 'beta{stream="cam"}') is not None, "β is known")
-    code, out, _ = await command("status", str(watched.config), "--json", "--seconds", "2.2")
-    said = json.loads(out)
-    assert code == 0
+    done = await command("status", str(watched.config), "--json", "--seconds", "1.1")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.output)
     assert {line["process"] for line in said["processes"]} == set(watched.graph.supervisor.children)
     (stream,) = said["streams"]
     assert stream["stream"] == "cam"
     assert stream["answers_per_s"] > 0
     assert 0 <= stream["beta"] <= 1
     assert said["cloud"]["windows_sent"] >= said["cloud"]["windows_answered"] > 0
-    code, out, _ = await command("status", str(watched.config), "--seconds", "1.2")
-    assert code == 0
+    done = await command("status", str(watched.config), "--seconds", "1.1")
+    assert done.exit_code == 0, done.output
     for word in ("Processes", "Streams", "Cloud", "cam", "worker-0", "connected"):
-        assert word in out
+        assert word in done.output
 
 
 async def test_a_process_that_hangs_makes_the_graph_not_live_and_the_watchdog_hungry(watched: Watched) -> None:
     assert sum("READY=1" in each for each in watched.said) == 1
     assert json.loads((await fetch(f"{watched.url}/livez"))[1]) == {"live": True, "reasons": {}}
-    assert (await command("health", "live", str(watched.config)))[0] == 0
+    assert (await command("health", "live", str(watched.config))).exit_code == 0
     watched.graph.signal("window", signal.SIGSTOP)
     try:
         await until_status(f"{watched.url}/livez", 503)
@@ -246,8 +253,8 @@ async def test_a_process_that_hangs_makes_the_graph_not_live_and_the_watchdog_hu
         status, text = await fetch(f"{watched.url}/livez")
         assert (status, list(json.loads(text)["reasons"])) == (503, ["window"])
         assert (await fetch(f"{watched.url}/readyz"))[0] == 503
-        code, _, why = await command("health", "live", str(watched.config))
-        assert (code, "window has said nothing" in why) == (1, True)
+        done = await command("health", "live", str(watched.config))
+        assert (done.exit_code, "window has said nothing" in done.output) == (1, True)
         heard = "; ".join(watched.said)
         assert "WATCHDOG" not in heard
         assert "STATUS=window: has said nothing" in heard
@@ -256,14 +263,6 @@ async def test_a_process_that_hangs_makes_the_graph_not_live_and_the_watchdog_hu
     await until_status(f"{watched.url}/livez", 200)
     await until_status(f"{watched.url}/readyz", 200)
     assert "WATCHDOG=1" in watched.said
-
-
-async def until_status(url: str, status: int) -> None:
-    for _ in range(300):
-        if (await fetch(url))[0] == status:
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"{url} does not answer {status} after 30 s")
 
 
 def environment(pid: int) -> bytes:
