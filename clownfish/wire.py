@@ -26,6 +26,8 @@ MAX_HEADER_BYTES = 256 * 1024
 MAX_TEXT_BYTES = 4096
 MAX_NAME_BYTES = 256
 MAX_CLASSES = 4096
+MAX_JOBS = 1024
+"""That one worker may hold."""
 MAX_FEATURES = 65536
 MAX_SIDE = 8192
 MAX_FRAMES = protocol.MAX_PICTURES
@@ -35,8 +37,6 @@ MAX_FRAME_BYTES = 64 * 1024 * 1024
 MAX_WINDOW_BYTES = 256 * 1024 * 1024
 """All raw frames of one window."""
 MAX_PARTS = MAX_FRAMES + 1
-MAX_JOBS = 1024
-"""That one worker may hold."""
 MAX_TABLE = 4096
 """Entries in one table of a Status."""
 MAX_NOTED = 64
@@ -238,11 +238,11 @@ _FIELDS: dict[str, _Field] = {
 
 # The few names that mean another thing in one message.
 _SPECIAL: dict[tuple[type, str], _Field] = {
+    (protocol.Goodbye, "keeps"): _tuple_of(_COUNT, MAX_JOBS),
     (messages.Window, "frames"): _FRAMES,
     (messages.End, "frames"): _COUNT,
     (protocol.WindowRequest, "frames"): _tuple_of(_COUNT, MAX_FRAMES),
     (protocol.Missing, "frames"): _tuple_of(_COUNT, MAX_FRAMES),
-    (protocol.Goodbye, "keeps"): _tuple_of(_COUNT, MAX_JOBS),
     (protocol.FrameData, "codec"): _NAME,
     (protocol.FrameData, "data"): _BLOB,
     (protocol.Job, "codec"): _tuple_of(_NAME, MAX_FRAMES),
