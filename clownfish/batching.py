@@ -74,6 +74,11 @@ class Batcher(Generic[P, Q]):
         """The jobs of the batch in work that somebody still waits for."""
         return [held.job for held in self._running if not held.forgotten]
 
+    @property
+    def ready(self) -> int:
+        """Jobs that the model could take."""
+        return len(self._ready)
+
     # -- jobs come and are prepared
 
     def add(self, job: int, raw: P, deadline: float, now: float) -> None:

@@ -207,6 +207,10 @@ class Edges:
         """The device may not come in any more: its sessions are over. Nobody is told."""
         return [each for edge in list(self._by_device.get(device, ())) for each in self._end(edge)]
 
+    def farewell(self, reason: str) -> list[EdgeInstruction]:
+        """The router ends: every edge begins a session with the next one, in place of waiting for this one's lease."""
+        return [Tell(edge, Again(reason)) for edge in self._sessions]
+
     def regrant(self) -> list[EdgeInstruction]:
         """Workers came or went: every edge hears at once whether it can be served."""
         return [each for edge in self._sessions for each in self._grant(edge)]

@@ -23,6 +23,8 @@ Classes = tuple[str, ...]
 
 _KNOWN_MODELS = 64
 """Models that are remembered as having been here, for what is said to an edge that asks for another."""
+_TOLD_MODELS = 8
+"""The newest of them are named: a message has its bounds."""
 
 
 class Kind(NamedTuple):
@@ -156,7 +158,7 @@ class Roster(Generic[J]):
             words = difference(classes, self._known[model])
             return f"model {model!r}, which the edge asks for, {words}" if words is not None else None
         if model:
-            known = ", ".join(map(repr, self._known))
+            known = ", ".join(repr(each[:64]) for each in list(self._known)[-_TOLD_MODELS:])
             return f"no worker with model {model!r} has been here; known: {known}. Leave [uplink] model empty for any"
         nearest = max(self, key=lambda each: len(set(classes) & set(each.kind.classes)))
         words = difference(classes, nearest.kind.classes)

@@ -26,6 +26,8 @@ MAX_HEADER_BYTES = 256 * 1024
 MAX_TEXT_BYTES = 4096
 MAX_NAME_BYTES = 256
 MAX_CLASSES = 4096
+MAX_JOBS = 1024
+"""That one worker may hold."""
 MAX_FEATURES = 65536
 MAX_SIDE = 8192
 MAX_FRAMES = protocol.MAX_PICTURES
@@ -35,8 +37,6 @@ MAX_FRAME_BYTES = 64 * 1024 * 1024
 MAX_WINDOW_BYTES = 256 * 1024 * 1024
 """All raw frames of one window."""
 MAX_PARTS = MAX_FRAMES + 1
-MAX_JOBS = 1024
-"""That one worker may hold."""
 _SHARED_BYTES = 64 * 1024
 """Encoded frames share parts of this size: a copy of that much costs less than a part does."""
 MAX_TABLE = 4096
@@ -309,9 +309,9 @@ _FIELDS: dict[str, _Field] = {
 
 # The few names that mean another thing in one message.
 _SPECIAL: dict[tuple[type, str], _Field] = {
+    (protocol.Goodbye, "keeps"): _tuple_of(_COUNT, MAX_JOBS),
     (messages.Window, "frames"): _FRAMES,
     (messages.End, "frames"): _COUNT,
-    (protocol.Goodbye, "keeps"): _tuple_of(_COUNT, MAX_JOBS),
     (protocol.WindowRequest, "frames"): _NUMBERS,
     (protocol.Missing, "frames"): _NUMBERS,
     (protocol.Frames, "codec"): _NAME,

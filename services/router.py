@@ -7,6 +7,8 @@ sessions are those of that key, and its limits hold over all of them.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,6 +49,8 @@ from clownfish.tracer import Tracer
 _CONTROL_BYTES = 256 * 1024
 _DROPS = ("expired", "superseded")
 """Counted from 0 on, so that the first one shows as a rise."""
+_DRAIN_S = 2.0
+"""How long a router that is told to end waits for the answers to windows that it has: `process.DRAIN_S` ends it."""
 _HELLO_COST = 100
 """A Hello counts as so many messages of a device: it ends a session, begins another, and is written to the log."""
 
@@ -101,6 +105,8 @@ class _Router:
         """When the windows came that wait for a worker."""
         self._refusals: set[str] = set()
         self._alarm = Alarm(self._next_timer, self._timer)
+        self._emptied = asyncio.Event()
+        """Set when no worker holds a window any more."""
         process.before_status(self._count)
 
     def _count(self) -> None:
@@ -123,8 +129,21 @@ class _Router:
 
     async def run(self) -> None:
         """Until cancelled. A guard that fails ends the process: nobody comes in unguarded."""
-        works = [self.control(), self.data(), self.workers(), self._alarm.run()]
-        await self._process.run_together(*works, *([self._guard.run()] if self._guard is not None else []))
+        guards = [self._guard.run()] if self._guard is not None else []
+        answering = self._process.spawn(self._process.run_together(self.workers(), self._alarm.run(), *guards))
+        try:
+            await self._process.run_together(self.control(), self.data(), _outcome(answering))
+        except asyncio.CancelledError:
+            await self._drain()
+            raise
+
+    async def _drain(self) -> None:
+        """Takes no more windows; those that are here are answered, if they can be soon, and edges sent on."""
+        if self._pool.held:
+            self._emptied.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), _DRAIN_S)
+        self._do(self._edges.farewell("this router ends"))
 
     async def control(self) -> None:
         async for edge, message in self._control:
@@ -182,6 +201,8 @@ class _Router:
             else:
                 self._process.log.info("worker drained", worker=message.worker)
                 self._do(self._pool.goodbye(worker, now, message.keeps))
+            if not self._pool.held:
+                self._emptied.set()
 
     def _ready(self, worker: bytes, ready: Ready, now: float) -> None:
         self._process.log.info("worker ready", worker=ready.worker, model=ready.model, classes=len(ready.classes))
@@ -262,6 +283,11 @@ class _Router:
     def _next_timer(self) -> float | None:
         times = (self._pool.next_timer(), self._edges.next_timer())
         return min((each for each in times if each is not None), default=None)
+
+
+async def _outcome(task: asyncio.Future[None]) -> None:
+    """Waits for the task, and does not end it."""
+    await asyncio.shield(task)
 
 
 async def serve(process: Process) -> None:

@@ -33,11 +33,20 @@ _PROGRESS_S = 0.5
 _RETRY_S, _TROUBLE_S = 0.1, 2.0
 _SILENCE_S = 3.0
 """Without a Pulse for this long the socket is replaced: the router may have given up its address."""
+_DRAIN_S = 2.5
+"""How long a worker that is told to end works on at its batch: `process.DRAIN_S` is the end of it."""
 _HUNG_S = 60.0
 """A model that is still at a batch this long after the router gave it up never returns: only a new process helps."""
 
 _Held = Held[Job, tuple[list[Pixels], float]]
 """Prepared: the window's frames, and the seconds that decoding took."""
+
+
+_Outcome = tuple[list[Vector | str], float]
+"""What a batch gave: each window's probabilities, or why it has none; and the seconds that it took."""
+
+_Answer = tuple[_Held, Vector | str, float]
+"""One job of it."""
 
 
 class _SocketOver(Exception):
@@ -59,6 +68,8 @@ class _Worker:
         self._batcher = Batcher(size, settings.batch_wait_ms / 1000, self._credit)
         self._decoder = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._codecs: dict[str, RunCodec] = {}
+        self._running: tuple[list[_Held], asyncio.Future[_Outcome]] | None = None
+        """The batch in work."""
         self._dealer: Dealer | None = None
         """Whom answers go to; None while there is no router."""
         self._done = 0
@@ -70,6 +81,7 @@ class _Worker:
         self._idle = asyncio.Event()
         """Set while no batch is in work."""
         self._idle.set()
+        process.before_status(lambda: process.counters.set("decoded", self._batcher.ready))
 
     # -- the router
 
@@ -90,13 +102,25 @@ class _Worker:
             except _SocketOver as over:
                 self._process.log.info("connecting anew", reason=str(over))
             except asyncio.CancelledError:
-                dealer.try_send(Goodbye(self._name))
+                if self._dealer is not None:
+                    await self._drain(dealer)
                 raise
             finally:
                 self._dealer = None
                 self._batcher.clear()  # the router gives them to another
                 dealer.close(linger_ms=200)
             await asyncio.sleep(_RETRY_S)
+
+    async def _drain(self, dealer: Dealer) -> None:
+        """Answers the batch in work, if it returns in time; everything else is another's at once."""
+        dealer.try_send(Goodbye(self._name, tuple(self._batcher.in_work)))
+        if self._running is None:
+            return
+        batch, running = self._running
+        try:
+            self._answer(self._finish(batch, await asyncio.wait_for(asyncio.shield(running), _DRAIN_S)))
+        except asyncio.TimeoutError:
+            dealer.try_send(Goodbye(self._name))
 
     async def _free(self) -> None:
         """Until the model can take a new job. Raises ModelError where it never will."""
@@ -176,30 +200,22 @@ class _Worker:
 
     async def infer(self) -> None:
         """Runs batch after batch. The next begins before the answers of the last one leave."""
-        last: tuple[list[tuple[_Held, Vector | str]], float] | None = None
+        last: list[_Answer] = []
         while True:
             taken = self._batcher.take(time.monotonic())
-            running = None
             if taken.batch:
                 self._idle.clear()
                 windows = [held.ready[0] for held in taken.batch if held.ready is not None]
-                running = asyncio.ensure_future(self._process.in_thread(self._run, windows))
+                self._running = taken.batch, asyncio.ensure_future(self._process.in_thread(self._run, windows))
                 await asyncio.sleep(0)  # it begins
             for job in taken.expired:
                 self._process.counters.add('dropped{reason="expired"}')
                 self._tell(job, None, 0.0, "expired")
-            if last is not None:
-                self._answer(*last)
-                last = None
-            if running is not None:
-                answers, model_s = await running
-                wanted = self._batcher.finished(time.monotonic())
-                last = (
-                    [(held, answer) for held, answer in zip(taken.batch, answers, strict=True) if held in wanted],
-                    model_s,
-                )
-                self._count(len(answers), len(wanted), model_s)
-                self._idle.set()
+            self._answer(last)
+            last = []
+            if self._running is not None:
+                batch, running = self._running
+                last = self._finish(batch, await asyncio.shield(running))
             else:
                 await self._change()
 
@@ -210,21 +226,26 @@ class _Worker:
             await asyncio.wait_for(self._changed.wait(), None if due is None else max(0.0, due - time.monotonic()))
         self._changed.clear()
 
-    def _run(self, windows: list[list[Pixels]]) -> tuple[list[Vector | str], float]:
+    def _run(self, windows: list[list[Pixels]]) -> _Outcome:
         begin = time.monotonic()
         answers = infer_each(self._model, windows)
         return answers, time.monotonic() - begin
 
-    def _count(self, jobs: int, wanted: int, model_s: float) -> None:
+    def _finish(self, batch: list[_Held], outcome: _Outcome) -> list[_Answer]:
+        """The batch has run; what is to be told to those that still wait."""
+        answers, model_s = outcome
+        wanted = self._batcher.finished(time.monotonic())
+        self._running = None
+        self._idle.set()
         counters = self._process.counters
         counters.add("batches")
-        counters.add(f'batch_size{{jobs="{_size_class(jobs)}"}}')
-        counters.add('dropped{reason="unwanted"}', jobs - wanted)
+        counters.add(f'batch_size{{jobs="{_size_class(len(batch))}"}}')
+        counters.add('dropped{reason="unwanted"}', len(batch) - len(wanted))
         self._process.histogram("model").add(model_s * 1e9)
+        return [(held, answer, model_s) for held, answer in zip(batch, answers, strict=True) if held in wanted]
 
-    def _answer(self, outcome: list[tuple[_Held, Vector | str]], model_s: float) -> None:
-        """What a batch gave those that still wait: each job's probabilities, or why it has none."""
-        for held, answer in outcome:
+    def _answer(self, outcome: list[_Answer]) -> None:
+        for held, answer, model_s in outcome:
             assert held.ready is not None
             self._process.histogram("job").add((held.ready[1] + model_s) * 1e9)
             if isinstance(answer, str):

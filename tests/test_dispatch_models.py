@@ -86,7 +86,9 @@ def test_what_is_remembered_of_models_is_bounded() -> None:
     for n in range(200):
         pool.ready(OLD, "w", f"model{n}", CLASSES, 1, 0.0)
     assert len(pool._roster._known) == 64
-    assert "model199" in str(pool.why_refused(CLASSES, "large"))
+    words = str(pool.why_refused(CLASSES, "large"))
+    assert "model199" in words
+    assert "model191" not in words
 
 
 # -- suspects ---------------------------------------------------------------------------------------------------------

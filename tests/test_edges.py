@@ -15,14 +15,20 @@ E = b"edge-1"
 
 
 def edges(**options: int) -> Edges:
-    """Refuses whoever has other classes than CLASSES."""
+    """Refuses whoever has other classes than CLASSES, or asks for another model than the large one."""
     chosen = {"windows_per_edge": 2, "bytes_per_edge": 1000, "lease_ms": 3000, "cache_bytes": 100_000, **options}
-    return Edges(lambda classes, model: None if classes == CLASSES else f"nobody has {classes}", **chosen)
+
+    def why(classes: tuple[str, ...], model: str) -> str | None:
+        if model not in ("", "large"):
+            return f"no {model!r} here"
+        return None if classes == CLASSES else f"nobody has {classes}"
+
+    return Edges(why, **chosen)
 
 
 def opened(**options: int) -> Edges:
     it = edges(**options)
-    it.hello(E, Hello("box", CLASSES), 0.0)
+    it.hello(E, Hello("box", CLASSES, "large"), 0.0)
     return it
 
 
@@ -89,7 +95,7 @@ def test_a_window_whose_frames_are_here_is_submitted_in_their_order() -> None:
         it.frames(E, frame(n).together)
     [submit] = it.request(E, request(0, (0, 1, 2)), 5.0)
     assert isinstance(submit, Submit)
-    assert (submit.key, submit.classes, submit.deadline) == (key(0), CLASSES, 6.0)
+    assert (submit.key, submit.classes, submit.model, submit.deadline) == (key(0), CLASSES, "large", 6.0)
     assert submit.found.numbers == (0, 1, 2)
 
 
@@ -110,6 +116,18 @@ def test_a_window_whose_frames_do_not_come_in_time_is_dropped_and_gives_its_cred
     assert it.next_timer() == 1.0
     assert it.timer(0.9) == []
     assert it.timer(1.0) == [Tell(E, Dropped("cam", 1, 0, "incomplete")), Tell(E, Credit(3, 1000, 3000))]
+
+
+def test_an_edge_that_asks_for_a_model_which_nobody_has_is_refused_in_words() -> None:
+    it = edges()
+    assert it.hello(E, Hello("box", CLASSES, "huge"), 0.0) == [Tell(E, Refused("no 'huge' here"))]
+
+
+def test_a_router_that_ends_sends_every_edge_on() -> None:
+    it = edges()
+    for edge in (E, b"other"):
+        it.hello(edge, Hello("box", CLASSES), 0.0)
+    assert it.farewell("bye") == [Tell(E, Again("bye")), Tell(b"other", Again("bye"))]
 
 
 def test_an_answer_goes_home_and_gives_credit_back() -> None:

@@ -45,13 +45,13 @@ MALFORMED: list[list[bytes]] = [
     [b"", b"hello"],
     [os.urandom(200)],
     [b"CF"],
-    [b"CF\x02\xff"],
+    [b"CF\x03\xff"],
     [b"CF\x63\x00"],
     [END[:-3]],
     [END, b"more"],
-    [b"CF\x02\x07" + msgpack.packb(["a status", -1])],
-    [b"CF\x02\x02" + b"\x91" * 5000],  # a list in a list in a list
-    [b"CF\x02\x02" + b"\xdd\xff\xff\xff\xff"],  # a list of four thousand million
+    [b"CF\x03\x07" + msgpack.packb(["a status", -1])],
+    [b"CF\x03\x02" + b"\x91" * 5000],  # a list in a list in a list
+    [b"CF\x03\x02" + b"\xdd\xff\xff\xff\xff"],  # a list of four thousand million
     [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"],
     [END, *[b""] * 300],
 ]

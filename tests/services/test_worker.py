@@ -53,6 +53,11 @@ class Pool:
     def done(self) -> dict[int, Done]:
         return {message.job: message for message in self.heard(Done) if isinstance(message, Done)}
 
+    @property
+    def decoded(self) -> float:
+        self.process.publish()
+        return self.process.counters.gauges()["decoded"]
+
     async def ready(self, count: int = 1) -> None:
         await until(lambda: len(self.heard(Ready)) >= count, f"READY number {count}", 20)
 
@@ -84,7 +89,7 @@ async def test_jobs_that_wait_while_the_model_works_share_its_next_run(run_dir: 
         it.tell(job(1, HANGS))
         await until(Noting.hanging.is_set, "the first is in work")
         it.tell(*(job(n, BRIGHT if n % 2 else DARK) for n in range(2, 8)))
-        await until(lambda: it.process.counters.get('received{socket="router"}') >= 7, "all are here")
+        await until(lambda: it.decoded == 6, "the others are decoded")
         Noting.release.set()
         answers = await it.answers(*range(1, 8))
         assert [int(np.argmax(done.p)) for done in answers] == [2, 0, 2, 0, 2, 0, 2]
