@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clownfish.bus import Bus
+from clownfish.bus import Bus, Outbox
 from clownfish.errors import ClownfishError, ConfigError
 from clownfish.log import get_logger
 from clownfish.messages import Status
@@ -33,6 +33,8 @@ _BACKOFF_S, _MAX_BACKOFF_S, _HEALTHY_S = 0.1, 10.0, 10.0
 _READY_S = 60.0
 """A process that is not ready by then (a model loads from a slow card) holds nothing up any more."""
 _STOP_S = 4.0
+LOAD_SOCKET = "load"
+"""Where a pool hears what the router says of itself."""
 _TRIES = 5
 """A process that ends this often without ever having been ready ends the graph."""
 
@@ -54,7 +56,9 @@ def plan(config: Config) -> list[Spec]:
     specs = []
     if config.router is not None:
         specs.append(Spec("router"))
-    if config.worker is not None:
+    if config.pool is not None:
+        specs.append(Spec("pool"))
+    elif config.worker is not None:
         specs += [Spec("worker", str(i)) for i in range(config.worker.count)]
     if config.streams:
         specs += [Spec("sink", sink.name) for sink in config.sinks]
@@ -89,13 +93,18 @@ class Supervisor:
     """Runs one graph. `log_dir`: where each process's log goes; None: to this process's standard error.
 
     `launch` says what to put before a process's command, so that it runs elsewhere: in a network namespace, say.
+    `specs`: the processes, where they are not those that the configuration's sections say.
     """
 
     def __init__(
-        self, config: Config, log_dir: Path | None = None, launch: Callable[[Spec], Sequence[str]] = lambda spec: ()
+        self,
+        config: Config,
+        log_dir: Path | None = None,
+        launch: Callable[[Spec], Sequence[str]] = lambda spec: (),
+        specs: Sequence[Spec] | None = None,
     ) -> None:
         self.config = config
-        self.children = {spec.process: Child(spec) for spec in plan(config)}
+        self.children = {spec.process: Child(spec) for spec in (plan(config) if specs is None else specs)}
         self.on_status: Callable[[], None] = lambda: None
         """Called after each status."""
         self._log_dir = log_dir
@@ -109,6 +118,7 @@ class Supervisor:
         self._failed: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._bus: Bus | None = None
+        self._router_load: Outbox | None = None
 
     async def start(self, wait_for_all: bool = False) -> None:
         """Start everything; returns when `capture` has been started.
@@ -119,6 +129,8 @@ class Supervisor:
         self._failed = asyncio.get_running_loop().create_future()
         self._bus = Bus(lambda name: None)
         inbox = self._bus.inbox(self.config.ipc(STATUS_SOCKET), "status", (Status,), hwm=1000)
+        if "pool" in self.children:
+            self._router_load = self._bus.outbox(self.config.ipc(LOAD_SOCKET), "load", hwm=4)
         self._tasks.append(asyncio.ensure_future(self._listen(inbox)))
         before = [child for child in self.children.values() if child.spec.service != "capture"]
         for child in before:
@@ -158,7 +170,19 @@ class Supervisor:
             patience_s = self.config.fusion.drain_ms / 1000 + 3.0
             with contextlib.suppress(asyncio.TimeoutError, ClownfishError):
                 await asyncio.wait_for(self.run_until(lambda: not self.gauge("fusion", "streams_open")), patience_s)
-        order = ("capture", "window", "local", "filter", "uplink", "fusion", "sink", "record", "worker", "router")
+        order = (
+            "capture",
+            "window",
+            "local",
+            "filter",
+            "uplink",
+            "fusion",
+            "sink",
+            "record",
+            "pool",
+            "worker",
+            "router",
+        )
         for service in order:
             await self._end([c for c in self.children.values() if c.spec.service == service], _STOP_S)
         with contextlib.suppress(asyncio.TimeoutError, ClownfishError):  # their last counters may still be on the way
@@ -212,7 +236,7 @@ class Supervisor:
             # Threads that only wait get no heap of their own: a third less memory for each process.
             "MALLOC_ARENA_MAX": "2",
         }
-        if self.config.streams and child.spec.service in ("router", "worker"):
+        if self.config.streams and child.spec.service in ("router", "worker", "pool"):
             environment[NICE_VARIABLE] = "10"  # a cloud on the edge's own box gives way to the edge
         log = None
         if self._log_dir is not None:
@@ -257,6 +281,8 @@ class Supervisor:
             if child is None or child.process is None or status.pid != child.process.pid:
                 continue
             child.status = status
+            if self._router_load is not None and status.service == "router":
+                self._router_load.try_send(status)
             if status.state == "failed":
                 child.failure = status.text
                 child.failed.set()

@@ -23,6 +23,7 @@ LAYERS: dict[int | str, set[str]] = {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
         "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits",
+        "autoscale", "crew",
     },
     # bytes and pixels
     1: {
@@ -30,7 +31,7 @@ LAYERS: dict[int | str, set[str]] = {
         "puppets", "shapes", "chunks", "records", "recording", "keys", "section",
     },
     # sockets, signals, processes
-    2: {"bus", "process", "supervisor", "notes"},
+    2: {"bus", "process", "supervisor", "notes", "pools"},
     # never imported by a service
     "offline": {"training", "evaluation", "lab"},
     4: {"cli", "__main__"},
@@ -52,6 +53,7 @@ BESIDE: dict[str, set[str]] = {
     "records": {"chunks"},
     "recording": {"chunks", "records"},
     "supervisor": {"bus", "process"},
+    "pools": {"supervisor"},
 }
 """What a module of layers 1 and 2 may import of its own layer: nothing else."""
 
@@ -85,6 +87,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("clownfish.cli", "clownfish.training", "clownfish.sinks.console", "clownfish.evaluation", "clownfish.lab"),
     "matplotlib": ("clownfish.evaluation",),
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
+    "ray": ("clownfish.pools.ray",),
     "grpc": ("clownfish.lab",),
     "openvino": ("clownfish.models.engines",),
     "onnxruntime": ("clownfish.models.engines",),
@@ -93,7 +96,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 """Third-party library → the modules, or packages, that may import it."""
 
-LIGHT = ("capture", "window", "filter", "uplink", "fusion", "sink", "record", "router")
+LIGHT = ("capture", "window", "filter", "uplink", "fusion", "sink", "record", "router", "pool")
 """Services that start without torch, in a fraction of a second and a few tens of MB."""
 
 

@@ -44,6 +44,7 @@ _DONE = {
     "sink": "written",
     "router": "answered",
     "worker": "jobs_done",
+    "pool": "workers_started",
 }
 """The counter that says best what a service has done."""
 
