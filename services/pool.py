@@ -18,10 +18,9 @@ from clownfish.errors import ConfigError
 from clownfish.messages import Status
 from clownfish.pools.base import Pool, Worker
 from clownfish.pools.local import LocalPool
-from clownfish.process import Process, every, run
+from clownfish.process import WATCH_SOCKET, Process, every, run
 from clownfish.settings import Config
 from clownfish.settings import Pool as Settings
-from clownfish.supervisor import LOAD_SOCKET
 
 _DRAIN_S = 2.0
 """At the end all workers drain together; whoever takes longer ends with this process."""
@@ -42,7 +41,7 @@ class _Pool:
             cooldown_s=settings.cooldown_s,
         )
         self._crew = Crew(f"{os.urandom(2).hex()}-")  # of this process: those of one before may still be known
-        self._inbox = process.bus.inbox(process.config.ipc(LOAD_SOCKET), "load", (Status,), hwm=4)
+        self._inbox = process.bus.subscriber(process.config.ipc(WATCH_SOCKET), "watch", (Status,))
         self._workers: dict[str, Worker] = {}
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._stops: set[asyncio.Task[None]] = set()
@@ -75,7 +74,7 @@ class _Pool:
 
     async def _hear(self) -> None:
         async for status in self._inbox:
-            if status.state != "ready":
+            if status.service != "router" or status.state != "ready":
                 continue
             gauges, counters, now = status.gauges, status.counters, time.monotonic()
             load = Load(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -52,8 +53,12 @@ async def pool(kind: Tree, folder: Path, models: Path) -> AsyncIterator[Graph]:
 
 def workers(cloud: Graph) -> set[int]:
     """The pids of the worker services, which are somewhere below the pool."""
-    below = psutil.Process(cloud.pid("pool")).children(recursive=True)
-    return {each.pid for each in below if each.is_running() and "services.worker" in each.cmdline()}
+    found = set()
+    for each in psutil.Process(cloud.pid("pool")).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it ends while we look
+            if "services.worker" in each.cmdline():
+                found.add(each.pid)
+    return found
 
 
 async def settled(cloud: Graph, count: int) -> None:
