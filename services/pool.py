@@ -156,7 +156,8 @@ class _Pool:
         await self._pool.close()
 
 
-def _pool(config: Config, settings: Settings) -> Pool:
+def make_pool(config: Config, settings: Settings) -> Pool:
+    """The place of this kind. Raises ConfigError where what it needs is not installed."""
     if settings.kind == "local":
         return LocalPool(config)
     try:
@@ -175,7 +176,7 @@ async def serve(process: Process) -> None:
             "workers on other hosts would not find the router: worker.router is an address of this host alone",
             router=worker.router,
         )
-    await _Pool(process, settings, _pool(process.config, settings)).run()
+    await _Pool(process, settings, make_pool(process.config, settings)).run()
 
 
 if __name__ == "__main__":

@@ -153,14 +153,14 @@ def router(
     sets += [f"pool.{key}={value}" for key, value in (("kind", pool), ("address", address)) if value]
     if config is not None:
         settings = load_config(config, sets)
+        if settings.router is None:
+            raise ConfigError(f"{config}: [router] is missing: it says where edges and workers find this router")
         if not pool and not address:
             _service("router", config, sets, [])
     else:
         tree = {"graph": {"name": "cloud"}, "router": {}, "worker": read_pair(DEFAULT)["worker"]}
         put_sets(tree, sets)
         settings = validate(tree, "router")
-    if settings.router is None:
-        raise ConfigError(f"{config}: [router] is missing")
     settings = replace(settings, streams=(), worker=settings.worker if settings.pool else None)
     logging.configure("router", settings.log.format, settings.log.level)
     raise typer.Exit(asyncio.run(_up(settings)))

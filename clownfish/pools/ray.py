@@ -137,9 +137,10 @@ class RayPool:
             else:
                 ray.init(self._settings.address, **common)
         except (OSError, RuntimeError, ValueError) as error:  # a ConnectionError is an OSError
-            what = str(error).strip().partition("\n")[0]
+            # A Ray that does not come up in the half minute it gives itself raises a bare Exception: this process ends,
+            # what was started of it goes too, and the supervisor tries again.
             raise ConfigError(
-                f"pool.address {self._settings.address!r}: no Ray cluster there ({what}); start one with "
+                f"pool.address {self._settings.address!r}: no Ray cluster there ({_first_line(error)}); start one with "
                 '`ray start --head`, or say address = "local"'
             ) from error
 

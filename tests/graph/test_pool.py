@@ -30,7 +30,7 @@ async def edge(run_dir: Path, material: Material) -> AsyncIterator[Graph]:
     """An edge that sends every window of a stream that waits for the cloud: as much load as credit allows."""
     tree = edge_tree(run_dir, material, AT, pace="fast")
     tree["filter"] = {"policy": {"kind": "always"}}
-    tree["uplink"] |= {"waits": True, "deadline_ms": 60_000}
+    tree["uplink"] |= {"waits": True, "deadline_ms": 600_000}
     async with Graph(tree) as graph:
         capture = graph.supervisor.children["capture"]
         await until(capture.ready.is_set, "the camera runs")
