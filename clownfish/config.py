@@ -79,12 +79,17 @@ def load_config(path: str | Path, sets: Iterable[str] = (), environment: Mapping
     for key, value in sorted((os.environ if environment is None else environment).items()):
         if key.startswith(ENVIRONMENT_PREFIX):
             put(tree, key[len(ENVIRONMENT_PREFIX) :].lower().split("__"), parse_value(value), f"environment {key}")
+    put_sets(tree, sets)
+    return validate(tree, str(path))
+
+
+def put_sets(tree: dict[str, Any], sets: Iterable[str]) -> None:
+    """Set what `--set KEY=VALUE` options say. Raises ConfigError."""
     for item in sets:
         key, equals, value = item.partition("=")
         if not equals:
             raise ConfigError(f"--set {item!r}: expected KEY=VALUE, for example fusion.theta=0.6")
         put(tree, key.strip().split("."), parse_value(value.strip()), f"--set {item}")
-    return validate(tree, str(path))
 
 
 def validate(tree: Mapping[str, Any], where: str) -> Config:

@@ -95,6 +95,7 @@ DONE = {
     "record": "notes",
     "router": "answered",
     "worker": "jobs_done",
+    "pool": "workers_started",
     "metrics": "scrapes",
     "trace": "spans",
     "page": 'received{socket="notes"}',

@@ -265,6 +265,38 @@ class Trace(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pool(Section):
+    """Workers in place of `count`: as many as the router's queue needs, each as [worker] says."""
+
+    kind: Literal["local", "ray"] = "local"
+    """Where workers run: as processes of this host, or as actors of a Ray cluster (extra `ray`), where it has room."""
+    address: str = "auto"
+    """Ray: `auto` finds the cluster that runs on this host (or RAY_ADDRESS), `local` starts one, or HOST:PORT."""
+    min_workers: Annotated[int, Bounds(ge=0, le=4096)] = 1
+    max_workers: Annotated[int, Bounds(ge=1, le=4096)] = 4
+    cpus: Annotated[float, Bounds(ge=0)] = 1.0
+    """Ray: processors kept for each worker."""
+    gpus: Annotated[float, Bounds(ge=0)] = 0.0
+    """Ray: what share of a GPU each worker gets; 0.25 puts four on one."""
+    up_delay_ms: Annotated[float, Bounds(gt=0)] = 200.0
+    """More workers when windows wait longer than this for one, or miss their deadlines, ..."""
+    up_after_s: Annotated[float, Bounds(ge=0)] = 2.0
+    """... for this long."""
+    down_load: Annotated[float, Bounds(gt=0, le=0.95)] = 0.5
+    """One worker less when those that stay would be loaded to this at most ..."""
+    down_after_s: Annotated[float, Bounds(gt=0)] = 60.0
+    """... for this long."""
+    cooldown_s: Annotated[float, Bounds(ge=0)] = 10.0
+    """No change sooner than this after another."""
+
+    def __post_init__(self) -> None:
+        if self.min_workers > self.max_workers:
+            raise ValueError(f"min_workers is {self.min_workers}, above max_workers, {self.max_workers}")
+        if self.address.startswith("ray://"):
+            raise ValueError("address is a Ray Client's; expected `auto`, `local` or HOST:PORT of the cluster itself")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config(Section):
     """The whole file."""
 
@@ -281,6 +313,7 @@ class Config(Section):
     record: RecordSection | None = None
     router: Router | None = None
     worker: Worker | None = None
+    pool: Pool | None = None
     metrics: Metrics | None = None
     trace: Trace | None = None
 
@@ -289,6 +322,8 @@ class Config(Section):
             raise ValueError("streams need a [local] section with a model")
         if not self.streams and self.router is None and self.worker is None:
             raise ValueError("nothing to start: give [[streams]], [router] or [worker]")
+        if self.pool is not None and (self.router is None or self.worker is None):
+            raise ValueError("[pool] needs [router], whose queue it watches, and [worker], which says what it runs")
         for what, names in (("stream", [s.name for s in self.streams]), ("sink", [s.name for s in self.sinks])):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:

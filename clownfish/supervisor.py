@@ -63,7 +63,9 @@ def plan(config: Config) -> list[Spec]:
     specs = []
     if config.router is not None:
         specs.append(Spec("router"))
-    if config.worker is not None:
+    if config.pool is not None:
+        specs.append(Spec("pool"))
+    elif config.worker is not None:
         specs += [Spec("worker", str(i)) for i in range(config.worker.count)]
     if config.streams:
         specs += [Spec("sink", sink.name) for sink in config.sinks]
@@ -111,13 +113,18 @@ class Supervisor:
     """Runs one graph. `log_dir`: where each process's log goes; None: to this process's standard error.
 
     `launch` says what to put before a process's command, so that it runs elsewhere: in a network namespace, say.
+    `specs`: the processes, where they are not those that the configuration's sections say.
     """
 
     def __init__(
-        self, config: Config, log_dir: Path | None = None, launch: Callable[[Spec], Sequence[str]] = lambda spec: ()
+        self,
+        config: Config,
+        log_dir: Path | None = None,
+        launch: Callable[[Spec], Sequence[str]] = lambda spec: (),
+        specs: Sequence[Spec] | None = None,
     ) -> None:
         self.config = config
-        self.children = {spec.process: Child(spec) for spec in plan(config)}
+        self.children = {spec.process: Child(spec) for spec in (plan(config) if specs is None else specs)}
         self.on_status: Callable[[], None] = lambda: None
         """Called after each status."""
         self._log_dir = log_dir
@@ -195,6 +202,7 @@ class Supervisor:
             "fusion",
             "sink",
             "record",
+            "pool",
             "worker",
             "router",
             "trace",
@@ -253,7 +261,7 @@ class Supervisor:
             # Threads that only wait get no heap of their own: a third less memory for each process.
             "MALLOC_ARENA_MAX": "2",
         }
-        if self.config.streams and child.spec.service in ("router", "worker"):
+        if self.config.streams and child.spec.service in ("router", "worker", "pool"):
             environment[NICE_VARIABLE] = "10"  # a cloud on the edge's own box gives way to the edge
         log = None
         if self._log_dir is not None:

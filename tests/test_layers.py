@@ -24,7 +24,7 @@ LAYERS: dict[int | str, set[str]] = {
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
         "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits", "health", "measures",
         "exposition", "gains", "spans", "overview", "jobs", "roster", "waiting", "turns", "alarms", "canary",
-        "batching",
+        "batching", "autoscale", "crew",
     },
     # bytes and pixels
     1: {
@@ -32,7 +32,7 @@ LAYERS: dict[int | str, set[str]] = {
         "puppets", "shapes", "chunks", "records", "recording", "keys", "section",
     },
     # sockets, signals, processes
-    2: {"bus", "process", "supervisor", "notes", "sdnotify", "tracer", "httpd"},
+    2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd"},
     # never imported by a service
     "offline": {"training", "evaluation", "lab"},
     4: {"cli", "__main__"},
@@ -55,6 +55,7 @@ BESIDE: dict[str, set[str]] = {
     "recording": {"chunks", "records"},
     "supervisor": {"bus", "process", "sdnotify"},
     "tracer": {"bus", "process"},
+    "pools": {"supervisor"},
 }
 """What a module of layers 1 and 2 may import of its own layer: nothing else."""
 
@@ -90,7 +91,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
     "grpc": ("clownfish.lab",),
     "opentelemetry": ("services.trace",),
-    "ray": ("clownfish.lab.ray_serve",),
+    "ray": ("clownfish.pools.ray", "clownfish.lab.ray_serve"),
     "openvino": ("clownfish.models.engines",),
     "onnxruntime": ("clownfish.models.engines",),
     "onnx": ("clownfish.training.onnx_resnet",),
@@ -98,7 +99,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 """Third-party library → the modules, or packages, that may import it."""
 
-LIGHT = ("capture", "window", "filter", "uplink", "fusion", "sink", "record", "router", "metrics", "trace")
+LIGHT = ("capture", "window", "filter", "uplink", "fusion", "sink", "record", "router", "pool", "metrics", "trace")
 """Services that start without torch, in a fraction of a second and a few tens of MB."""
 
 

@@ -35,6 +35,6 @@ def test_services_start_without_pydantic() -> None:
     import subprocess
     import sys
 
-    for service in ("capture", "window", "filter", "uplink", "fusion", "sink", "router"):
+    for service in ("capture", "window", "filter", "uplink", "fusion", "sink", "router", "pool"):
         code = f"import services.{service}, sys; sys.exit('pydantic' in sys.modules or 'torch' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, service

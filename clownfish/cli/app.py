@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,13 +24,14 @@ from clownfish.cli.onerun import run_source
 from clownfish.cli.options import RunOptions
 from clownfish.cli.status import health_command, status_command
 from clownfish.cli.tables import status_table
-from clownfish.config import load_config, schema
-from clownfish.errors import ClownfishError
+from clownfish.config import load_config, put_sets, schema, validate
+from clownfish.errors import ClownfishError, ConfigError
 from clownfish.evaluation.cli import eval_app
 from clownfish.evaluation.cli.tune import tune_command
 from clownfish.lab.chaos.cli import chaos_command
 from clownfish.lab.cli import bench_command
 from clownfish.lab.net.cli import lab_app
+from clownfish.pair import DEFAULT, read_pair
 from clownfish.settings import Config, to_tree
 from clownfish.supervisor import Supervisor
 from clownfish.training.cli import calibrate_command, train_app
@@ -142,13 +144,28 @@ def _service(name: str, config: Path, sets: list[str] | None, extra: list[str]) 
 
 @app.command()
 def router(
-    config: ConfigFile,
+    config: Annotated[Path | None, typer.Argument(help="TOML file. Default: this host alone, the default pair")] = None,
     insecure: Annotated[bool, typer.Option(help="Listen beyond this host without authentication")] = False,
+    pool: Annotated[str, typer.Option(help="Start workers, too, as many as are needed: local, or ray")] = "",
+    address: Annotated[str, typer.Option(help="With --pool ray: auto, local, or HOST:PORT of the cluster")] = "",
     sets: Sets = None,
 ) -> None:
     """Run the cloud's front: edges connect to it, and workers."""
-    load_config(config, sets or ())
-    _service("router", config, [*(sets or ()), *(["router.insecure=true"] if insecure else [])], [])
+    sets = [*(sets or ()), *(["router.insecure=true"] if insecure else [])]
+    sets += [f"pool.{key}={value}" for key, value in (("kind", pool), ("address", address)) if value]
+    if config is not None:
+        settings = load_config(config, sets)
+        if settings.router is None:
+            raise ConfigError(f"{config}: [router] is missing: it says where edges and workers find this router")
+        if not pool and not address:
+            _service("router", config, sets, [])
+    else:
+        tree = {"graph": {"name": "cloud"}, "router": {}, "worker": read_pair(DEFAULT)["worker"]}
+        put_sets(tree, sets)
+        settings = validate(tree, "router")
+    settings = replace(settings, streams=(), worker=settings.worker if settings.pool else None)
+    logging.configure("router", settings.log.format, settings.log.level)
+    raise typer.Exit(asyncio.run(_up(settings)))
 
 
 @app.command()
@@ -167,7 +184,7 @@ def worker(
 def config_check(config: ConfigFile, sets: Sets = None) -> None:
     """Say whether a file is right; if not, name every fault."""
     settings = load_config(config, sets or ())
-    sections = [name for name in ("streams", "router", "worker", "sinks") if getattr(settings, name)]
+    sections = [name for name in ("streams", "router", "worker", "pool", "sinks") if getattr(settings, name)]
     typer.echo(f"{config}: right ({', '.join(sections)})")
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clownfish.config import parse_value, put, validate
-from clownfish.errors import ConfigError
+from clownfish.config import put, put_sets, validate
 from clownfish.pair import DEFAULT, read_pair
 from clownfish.settings import Config
 from clownfish.sources import split_source
@@ -60,11 +59,7 @@ def build_config(options: RunOptions, folder: Path) -> Config:
         put(tree, ["filter", "policy"], {"kind": "context_aware", "n_w": options.n_w}, "--n-w")
     if options.codec is not None:
         put(tree, ["uplink", "codec"], {"kind": options.codec}, "--codec")
-    for item in options.sets:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {item!r}: expected KEY=VALUE, for example fusion.theta=0.6")
-        put(tree, key.split("."), parse_value(value), f"--set {item}")
+    put_sets(tree, options.sets)
     return validate(tree, "run")
 
 
