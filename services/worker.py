@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from clownfish.bus import Dealer, credentials, fresh_routing_id
-from clownfish.codecs import CODECS
+from clownfish.codecs import CODECS, ON_THE_WIRE
 from clownfish.codecs.base import RunCodec
 from clownfish.codecs.runs import as_run_codec, decode_job
 from clownfish.errors import ClownfishError, ConfigError
@@ -141,8 +141,8 @@ class _Worker:
     def _codec(self, kind: str) -> RunCodec:
         """Loaded when a job first names it: some need a library that only those who use them have."""
         if kind not in self._codecs:
-            if kind not in CODECS.names():  # never module:attribute, which would import what a peer names
-                raise ConfigError(f"unknown codec {kind[:40]!r}; known: {', '.join(CODECS.names())}")
+            if kind not in ON_THE_WIRE:  # never module:attribute, which would import what a peer names
+                raise ConfigError(f"unknown codec {kind[:40]!r}; known: {', '.join(sorted(ON_THE_WIRE))}")
             self._codecs[kind] = as_run_codec(CODECS.get(kind)())
         return self._codecs[kind]
 

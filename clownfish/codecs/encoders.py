@@ -64,7 +64,7 @@ def named(codec: str, library: str, pixels: str, quality: int, options: Mapping[
     where = f"codec {codec!r}: encoder {library!r}"
     try:
         found = av.Codec(library, "w")
-    except av.FFmpegError as error:
+    except ValueError as error:
         known = ", ".join(sorted(name for name in av.codecs_available if name.startswith(f"{codec}_")))
         raise ConfigError(
             f"{where} is not in this PyAV's FFmpeg, which has {known or 'none but its own library'}; name one of "

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from clownfish.codecs.base import Coded
 from clownfish.codecs.checks import check_declared, check_option, check_pixels
 from clownfish.codecs.encoders import Maker, av, named
 from clownfish.codecs.nal import Syntax
@@ -46,16 +47,16 @@ class VideoEncoder:
         self._context: av.VideoCodecContext | None = None
         self._count = 0
 
-    def encode(self, pixels: Pixels, begin: bool) -> bytes:
+    def encode(self, pixels: Pixels, begin: bool) -> Coded:
         check_pixels(pixels)
         height, width = pixels.shape[:2]
         if (width, height) != self._size:
             raise CodecError(f"a frame of {width}x{height} for an encoder of {self._size[0]}x{self._size[1]}")
         try:
             if self._context is None:
-                self._context = self._maker.open(_even(width), _even(height))
+                self._context = self._maker.open(even(width), even(height))
                 begin = True
-            frame = av.VideoFrame.from_ndarray(_padded(pixels), format="rgb24").reformat(format=self._maker.pixels)
+            frame = av.VideoFrame.from_ndarray(padded(pixels), format="rgb24").reformat(format=self._maker.pixels)
             frame.pts = self._count
             frame.pict_type = av.video.frame.PictureType.I if begin else av.video.frame.PictureType.P
             packets = self._context.encode(frame)
@@ -66,8 +67,7 @@ class VideoEncoder:
         if len(packets) != 1:
             self._context = None
             raise CodecError(f"{self._syntax.name}: {len(packets)} pictures came out for one frame; expected one")
-        unit = self._syntax.stripped(bytes(packets[0]))
-        return checksum(unit, width, height) + unit
+        return coded(bytes(packets[0]), self._syntax, width, height)
 
 
 class Video:
@@ -108,44 +108,52 @@ class Video:
     ) -> dict[int, Pixels]:
         """The `wanted` frames, by place, (height, width, 3) uint8 RGB. Raises CodecError where any picture is broken,
         of another size, or more than one."""
-        check_declared(width, height)
-        if len(pictures) > MAX_RUN:
-            raise CodecError(f"a run of {len(pictures)} pictures; expected at most {MAX_RUN}")
-        units = [self._unit(data, place == 0, width, height) for place, data in enumerate(pictures)]
-        context = cast(av.VideoCodecContext, av.CodecContext.create(self.name, "r"))
-        context.thread_count = 1
-        # FFmpeg looks at this before it allocates, so no parameter set can ask for more than was declared
-        context.options = {**_STRICT, "max_pixels": str(_blocks(width) * _blocks(height))}
-        frames: dict[int, Pixels] = {}
-        place = 0
-        try:
-            for unit in [*units, None]:
-                for frame in context.decode(None if unit is None else av.Packet(unit)):
-                    size, kind = (frame.width, frame.height), frame.format.name
-                    if size != (_even(width), _even(height)) or kind not in _DECODED:
-                        raise CodecError(
-                            f"{self.syntax.name} holds {frame.width}x{frame.height} in {kind}; declared "
-                            f"is {width}x{height}, in {' or '.join(_CHROMA.values())}; the frame is refused"
-                        )
-                    if place in wanted:
-                        frames[place] = _rgb(frame)[:height, :width]
-                    place += 1
-        except (av.FFmpegError, ValueError, MemoryError) as error:
-            raise CodecError(f"{self.syntax.name}: run of {len(units)} pictures cannot be decoded: {error}") from error
-        if place != len(units):
-            raise CodecError(f"{self.syntax.name}: a run of {len(units)} pictures holds {place} frames")
-        return frames
+        return decode_run(self.name, self.syntax, pictures, width, height, wanted)
 
-    def _unit(self, data: bytes, begin: bool, width: int, height: int) -> bytes:
-        """The access unit of a picture, looked at."""
-        what = f"{self.syntax.name} picture of {len(data)} bytes"
-        if len(data) > 3 * width * height + _SPARE_BYTES:
-            raise CodecError(f"{what} is larger than its {width}x{height} pixels")
-        unit = data[_SUM_BYTES:]
-        if not unit or checksum(unit, width, height) != data[:_SUM_BYTES]:
-            raise CodecError(f"{what} is damaged, or not of {width}x{height}: its checksum is wrong")
-        self.syntax.check(unit, begin)
-        return unit
+
+def decode_run(
+    decoder: str, syntax: Syntax, pictures: Sequence[bytes], width: int, height: int, wanted: Collection[int]
+) -> dict[int, Pixels]:
+    """`Video.decode_run` with FFmpeg's decoder of that name."""
+    check_declared(width, height)
+    if len(pictures) > MAX_RUN:
+        raise CodecError(f"a run of {len(pictures)} pictures; expected at most {MAX_RUN}")
+    units = [_unit(syntax, data, place == 0, width, height) for place, data in enumerate(pictures)]
+    context = cast(av.VideoCodecContext, av.CodecContext.create(decoder, "r"))
+    context.thread_count = 1
+    # FFmpeg looks at this before it allocates, so no parameter set can ask for more than was declared
+    context.options = {**_STRICT, "max_pixels": str(_blocks(width) * _blocks(height))}
+    frames: dict[int, Pixels] = {}
+    place = 0
+    try:
+        for unit in [*units, None]:
+            for frame in context.decode(None if unit is None else av.Packet(unit)):
+                size, kind = (frame.width, frame.height), frame.format.name
+                if size != (even(width), even(height)) or kind not in _DECODED:
+                    raise CodecError(
+                        f"{syntax.name} holds {frame.width}x{frame.height} in {kind}; declared "
+                        f"is {width}x{height}, in {' or '.join(_CHROMA.values())}; the frame is refused"
+                    )
+                if place in wanted:
+                    frames[place] = _rgb(frame)[:height, :width]
+                place += 1
+    except (av.FFmpegError, ValueError, MemoryError) as error:
+        raise CodecError(f"{syntax.name}: run of {len(units)} pictures cannot be decoded: {error}") from error
+    if place != len(units):
+        raise CodecError(f"{syntax.name}: a run of {len(units)} pictures holds {place} frames")
+    return frames
+
+
+def _unit(syntax: Syntax, data: bytes, begin: bool, width: int, height: int) -> bytes:
+    """The access unit of a picture, looked at."""
+    what = f"{syntax.name} picture of {len(data)} bytes"
+    if len(data) > 3 * width * height + _SPARE_BYTES:
+        raise CodecError(f"{what} is larger than its {width}x{height} pixels")
+    unit = data[_SUM_BYTES:]
+    if not unit or checksum(unit, width, height) != data[:_SUM_BYTES]:
+        raise CodecError(f"{what} is damaged, or not of {width}x{height}: its checksum is wrong")
+    syntax.check(unit, begin)
+    return unit
 
 
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow")
@@ -168,20 +176,28 @@ def _rgb(frame: av.VideoFrame) -> Pixels:
     return np.asarray(whole.to_ndarray(format="rgb24"), np.uint8)
 
 
+def coded(unit: bytes, syntax: Syntax, width: int, height: int) -> Coded:
+    """The picture that an encoder's access unit makes. Raises CodecError where no decoder here would take it."""
+    unit = syntax.stripped(unit)
+    begins = syntax.begins(unit)
+    syntax.check(unit, begins)
+    return Coded(checksum(unit, width, height) + unit, begins)
+
+
 def checksum(unit: bytes, width: int, height: int) -> bytes:
     """What stands before the access unit of a frame of that size."""
     return struct.pack(">I", zlib.crc32(unit, zlib.crc32(struct.pack(">II", width, height))))
 
 
-def _even(side: int) -> int:
+def even(side: int) -> int:
     return max(_LEAST_SIDE, side + side % 2)
 
 
 def _blocks(side: int) -> int:
-    return -(-_even(side) // _BLOCK) * _BLOCK
+    return -(-even(side) // _BLOCK) * _BLOCK
 
 
-def _padded(pixels: Pixels) -> Pixels:
+def padded(pixels: Pixels) -> Pixels:
     height, width = pixels.shape[:2]
-    more = ((0, _even(height) - height), (0, _even(width) - width), (0, 0))
+    more = ((0, even(height) - height), (0, even(width) - width), (0, 0))
     return np.ascontiguousarray(np.pad(pixels, more, mode="edge") if any(map(any, more)) else pixels)

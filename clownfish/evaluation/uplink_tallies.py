@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def key_of(header: Header, codec: Plugin, n_w: int, frames: int | None, every: i
         "format": FORMAT,
         "header": json.loads(header.to_json()),
         "codec": codec.table(),
-        "code": _code(codec),
+        "code": _code(codec.kind),
         "n_w": n_w,
         "frames": frames,
         "every": every,
@@ -102,10 +103,11 @@ def key_of(header: Header, codec: Plugin, n_w: int, frames: int | None, every: i
     return f"{header.stream}-{codec.kind}-{n_w}-{digest[:12]}"
 
 
-def _code(codec: Plugin) -> str:
+@cache
+def _code(kind: str) -> str:
     """A digest of the codec's code: its own module, and those of the classes that it is built on."""
     digest = hashlib.sha256()
-    factory: Any = CODECS.get(codec.kind)
+    factory: Any = CODECS.get(kind)
     for module in sorted({each.__module__ for each in inspect.getmro(factory)} - {"builtins", "typing"}):
         digest.update(inspect.getsource(sys.modules[module]).encode())
     return digest.hexdigest()
