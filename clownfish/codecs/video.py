@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from clownfish.codecs.base import Coded
-from clownfish.codecs.checks import check_declared, check_option, check_pixels
+from clownfish.codecs.checks import check_chroma, check_declared, check_option, check_pixels
 from clownfish.codecs.encoders import Maker, av, named
 from clownfish.codecs.nal import Syntax
 from clownfish.errors import CodecError, ConfigError
@@ -88,8 +88,7 @@ class Video:
         check_option(self.name, "group", group, 1, MAX_RUN)
         if preset not in _PRESETS:
             raise ConfigError(f"codec {self.name!r}: preset is {preset!r}; expected {', '.join(_PRESETS)}")
-        if chroma not in _CHROMA:
-            raise ConfigError(f"codec {self.name!r}: chroma is {chroma!r}; expected {' or '.join(map(str, _CHROMA))}")
+        check_chroma(self.name, chroma)
         if options and not encoder:
             raise ConfigError(f"codec {self.name!r}: options are those of an encoder; say which encoder")
         self.group = group
