@@ -10,7 +10,8 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -103,6 +104,11 @@ def _both_keys(key: str, router_key: str) -> None:
         raise ValueError("key and router_key go together: this device's own key, and the router's public key")
 
 
+def cheapest_codec() -> Plugin:
+    """Of those that can run here, by docs/evaluation/codecs.md."""
+    return Plugin("h264") if find_spec("av") is not None else Plugin("jpeg", {"quality": 60, "chroma": 444})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Uplink(Section):
     control: Endpoint = "tcp://127.0.0.1:7100"
@@ -111,9 +117,9 @@ class Uplink(Section):
     """This box's name, for the router's log."""
     model: Annotated[str, Bounds(pattern=r"^.{0,128}$")] = ""
     """Name of the remote model that shall answer. Empty: any with the local model's classes."""
-    codec: Annotated[Plugin, OneOf(CODECS)] = Plugin(kind="jpeg")
-    """How frames become bytes. `h264` makes a ninth of jpeg's, but needs the extra `video` on edge boxes and workers,
-    and that it costs less than half a point of remote accuracy is not shown: so it is not the default."""
+    codec: Annotated[Plugin, OneOf(CODECS)] = field(default_factory=cheapest_codec)
+    """How frames become bytes. Left out: `h264` where PyAV is installed (the extra `video`), which the workers need,
+    too, then; without it `jpeg`, of six times the bytes."""
     backlog: Annotated[int, Bounds(ge=1, le=10_000)] = 16
     """Selected windows that may wait for credit; the newest wins."""
     waits: bool = False

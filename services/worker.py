@@ -12,12 +12,13 @@ import concurrent.futures
 import contextlib
 import time
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 
 from clownfish.batching import Batcher, Held
 from clownfish.bus import Credentials, Dealer, credentials, fresh_routing_id
-from clownfish.codecs import CODECS
+from clownfish.codecs import CODECS, ON_THE_WIRE
 from clownfish.codecs.base import RunCodec
 from clownfish.codecs.runs import as_run_codec, decode_job
 from clownfish.errors import ClownfishError, ConfigError, ModelError
@@ -265,8 +266,8 @@ class _Worker:
     def _codec(self, kind: str) -> RunCodec:
         """Loaded when a job first names it: some need a library that only those who use them have."""
         if kind not in self._codecs:
-            if kind not in CODECS.names():  # never module:attribute, which would import what a peer names
-                raise ConfigError(f"unknown codec {kind[:40]!r}; known: {', '.join(CODECS.names())}")
+            if kind not in ON_THE_WIRE:  # never module:attribute, which would import what a peer names
+                raise ConfigError(f"unknown codec {kind[:40]!r}; known: {', '.join(sorted(ON_THE_WIRE))}")
             self._codecs[kind] = as_run_codec(CODECS.get(kind)())
         return self._codecs[kind]
 
@@ -288,6 +289,11 @@ async def serve(process: Process) -> None:
     model = await process.in_thread(
         load_model, settings.model, settings.device, settings.precision, settings.engine, calibration
     )
+    if find_spec("av") is None:
+        process.log.warning(
+            "windows that an edge codes as h264, as it does where it has PyAV and is told nothing else, cannot be "
+            "decoded here: pip install 'clownfish[video]', or give the edges [uplink] codec = { kind = \"jpeg\" }"
+        )
     process.ready(f"{model.name}, {len(model.classes)} classes")
     worker = _Worker(process, process.service, model, curve)
     with contextlib.suppress(asyncio.CancelledError):

@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clownfish.codecs.base import Coded
 from clownfish.codecs.runs import StreamEncoder, decode_job
 from clownfish.errors import CodecError
 from clownfish.framecache import Found, FrameCache
@@ -47,10 +48,10 @@ class ChainedEncoder:
     def __init__(self) -> None:
         self._before = b""
 
-    def encode(self, pixels: Pixels, begin: bool) -> bytes:
+    def encode(self, pixels: Pixels, begin: bool) -> Coded:
         before = b"" if begin else self._before
         self._before = _after(before, int(pixels[0, 0, 0]))
-        return bytes([int(pixels[0, 0, 0])]) + before
+        return Coded(bytes([int(pixels[0, 0, 0])]) + before, begin)
 
 
 def _after(before: bytes, value: int) -> bytes:

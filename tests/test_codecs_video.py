@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import subprocess
 import sys
@@ -13,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clownfish.codecs import CODECS
-from clownfish.codecs.base import RunCodec
+from clownfish.codecs import CODECS, ON_THE_WIRE
+from clownfish.codecs.base import Coded, RunCodec
 from clownfish.codecs.nal import H264, HEVC, Syntax
 from clownfish.codecs.runs import StreamEncoder, as_run_codec, decode_job
 from clownfish.codecs.video import checksum
@@ -49,7 +50,7 @@ def codec(request: pytest.FixtureRequest) -> RunCodec:
 
 def run_of(codec: RunCodec, frames: list[Pixels]) -> list[bytes]:
     encoder = codec.encoder(frames[0].shape[1], frames[0].shape[0])
-    return [encoder.encode(pixels, begin=n == 0) for n, pixels in enumerate(frames)]
+    return [encoder.encode(pixels, begin=n == 0).data for n, pixels in enumerate(frames)]
 
 
 @pytest.mark.parametrize("size", [(43, 30), (1, 1), (172, 128), (1, 77), (64, 48)])
@@ -80,7 +81,7 @@ def test_frames_that_follow_are_far_fewer_bytes(codec: RunCodec) -> None:
 def test_a_run_begun_in_mid_stream_needs_nothing_before_it(codec: RunCodec) -> None:
     encoder = codec.encoder(WIDTH, HEIGHT)
     frames = moving(20)
-    pictures = [encoder.encode(pixels, begin=n in (0, 9)) for n, pixels in enumerate(frames)]
+    pictures = [encoder.encode(pixels, begin=n in (0, 9)).data for n, pixels in enumerate(frames)]
     decoded = codec.decode_run(pictures[9:], WIDTH, HEIGHT, {0, 10})
     assert psnr_db(decoded[10], frames[19]) > 28
 
@@ -95,10 +96,80 @@ def test_more_quality_is_more_bytes_and_nearer_the_original() -> None:
         assert far < near
 
 
-@pytest.mark.parametrize("options", [{"group": 0}, {"group": MAX_RUN + 1}, {"preset": "instant"}])
+@pytest.mark.parametrize("chroma", [444, 420])
+def test_colours_keep_their_level_on_the_way_through_yuv(chroma: int) -> None:
+    """FFmpeg's short way from YUV 4:2:0 to RGB left everything a level too dark."""
+    frames = moving(4, 172, 128)
+    for name in RUNS:
+        codec = as_run_codec(Plugin(name, {"quality": 90, "chroma": chroma}).build(CODECS))
+        decoded = codec.decode_run(run_of(codec, frames), 172, 128, {3})[3]
+        assert np.abs(np.mean(decoded.astype(float) - frames[3], axis=(0, 1))).max() < 0.35, name
+
+
+@pytest.mark.parametrize("name", ["jpeg", *RUNS])
+def test_edges_of_colours_are_kept_where_chroma_is_whole(name: str) -> None:
+    red_and_blue = np.zeros((48, 64, 3), np.uint8)
+    red_and_blue[:, ::2] = (200, 40, 40)
+    red_and_blue[:, 1::2] = (40, 40, 200)
+    whole, halved = (as_run_codec(Plugin(name, {"quality": 80, "chroma": each}).build(CODECS)) for each in (444, 420))
+    kept, lost = (
+        psnr_db(codec.decode_run(run_of(codec, [red_and_blue]), 64, 48, {0})[0], red_and_blue)
+        for codec in (whole, halved)
+    )
+    assert kept > 25 > 20 > lost
+
+
+SOFTWARE = {"tune": "zerolatency", "preset": "ultrafast", "x264-params": "sliced-threads=0:slices=1"}
+
+
+def test_another_encoder_is_taken_by_name_with_its_own_options() -> None:
+    frames = moving(8)
+    sizes = []
+    for bits in (100_000, 2_000_000):
+        options = {"encoder": "libx264", "chroma": 420, "options": {**SOFTWARE, "b": bits}}
+        codec = as_run_codec(Plugin("h264", options).build(CODECS))
+        pictures = run_of(codec, frames)
+        assert psnr_db(codec.decode_run(pictures, WIDTH, HEIGHT, {7})[7], frames[7]) > 25
+        sizes.append(sum(map(len, pictures)))
+    assert sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder", "why"),
+    [("h264", "h264_nosuch", "not in this PyAV"), ("hevc", "libx264", "makes h264"), ("h264", "libx264 ", "not in")],
+)
+def test_an_encoder_that_is_not_here_or_makes_something_else_is_a_configuration_error(
+    name: str, encoder: str, why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        Plugin(name, {"encoder": encoder}).build(CODECS)
+
+
+@pytest.mark.parametrize("encoder", ["h264_nvenc", "h264_v4l2m2m", "h264_qsv", "h264_vaapi"])
+def test_hardware_that_is_not_here_is_said_at_the_start_and_hardware_that_is_codes(encoder: str) -> None:
+    try:
+        codec = as_run_codec(Plugin("h264", {"encoder": encoder}).build(CODECS))
+    except ConfigError as error:
+        why = str(error)
+        assert re.search("does not start on this machine|is not in this PyAV", why)
+        return
+    frames = moving(8, 172, 128)
+    assert psnr_db(codec.decode_run(run_of(codec, frames), 172, 128, {7})[7], frames[7]) > 25
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"group": 0},
+        {"group": MAX_RUN + 1},
+        {"preset": "instant"},
+        {"chroma": 422},
+        {"options": {"b": 1}},
+    ],
+)
 def test_an_option_out_of_range_is_a_configuration_error(options: dict[str, object]) -> None:
     for name in RUNS:
-        with pytest.raises(ConfigError, match="expected"):
+        with pytest.raises(ConfigError, match=r"expected|say which encoder"):
             Plugin(name, options).build(CODECS)
 
 
@@ -207,7 +278,7 @@ def job_of(codec: str, places: tuple[int, ...], frames: tuple[int, ...], data: t
     return Job(1, (codec,) * len(data), places, frames, WIDTH, HEIGHT, 1000, data)
 
 
-@pytest.mark.parametrize("name", CODECS.names())
+@pytest.mark.parametrize("name", sorted(ON_THE_WIRE))
 def test_a_job_of_several_runs_gives_the_windows_frames_in_order(name: str) -> None:
     codec = as_run_codec(CODECS.get(name)())
     encoder = StreamEncoder(codec)
@@ -220,12 +291,15 @@ def test_a_job_of_several_runs_gives_the_windows_frames_in_order(name: str) -> N
 
 
 @given(
-    batches=st.lists(st.tuples(st.integers(1, 9), st.booleans(), st.booleans()), max_size=12), group=st.integers(1, 9)
+    batches=st.lists(st.tuples(st.integers(1, 9), st.booleans(), st.booleans()), max_size=12),
+    group=st.integers(1, 9),
+    rhythm=st.sampled_from([0, 0, 3, 7]),
 )
 def test_runs_are_numbered_anew_and_never_longer_than_the_group(
-    batches: list[tuple[int, bool, bool]], group: int
+    batches: list[tuple[int, bool, bool]], group: int, rhythm: int
 ) -> None:
-    encoder = StreamEncoder(Counting(group))
+    """Also where an encoder begins unasked."""
+    encoder = StreamEncoder(Counting(group, rhythm))
     pixels = moving(1)[0]
     lengths: dict[int, int] = {}
     fresh = True
@@ -245,14 +319,19 @@ class Counting:
 
     name = "counting"
 
-    def __init__(self, group: int) -> None:
+    def __init__(self, group: int, rhythm: int = 0) -> None:
         self.group = group
+        self._rhythm = rhythm
+        """Each so many-th picture begins a run, whatever is asked."""
+        self._count = 0
 
     def encoder(self, width: int, height: int) -> Counting:
         return self
 
-    def encode(self, pixels: Pixels, begin: bool) -> bytes:
-        return b"begin" if begin else b"after"
+    def encode(self, pixels: Pixels, begin: bool) -> Coded:
+        self._count += 1
+        begins = begin or (self._rhythm > 0 and self._count % self._rhythm == 0)
+        return Coded(b"begin" if begins else b"after", begins)
 
     def decode_run(self, pictures: object, width: int, height: int, wanted: object) -> dict[int, Pixels]:
         return {}

@@ -40,7 +40,7 @@ def load(tmp_path: Path, text: str, *sets: str, **environment: str) -> Config:
         ("[fusion]\nhorizon = 0", r"fusion\.horizon: .*\(read: 0\)"),
         ("[filter.policy]\nkind = 'clever'", r"filter\.policy: .*unknown .* 'clever'; known: always, budget, "),
         ("[fusion.method]\nkind = 'magic'", r"fusion\.method: .*unknown fusion method 'magic'; known: bayesian, exp"),
-        ("[uplink.codec]\nkind = 'gif'", r"uplink\.codec: .*unknown codec 'gif'; known: h264, hevc, jpeg, "),
+        ("[uplink.codec]\nkind = 'gif'", r"uplink\.codec: .*unknown codec 'gif'; known: gstreamer, h264, hevc, jpeg, "),
         ("[uplink]\ncontrol = 'localhost:7100'", r"uplink\.control: .*\(read: \"localhost:7100\"\)"),
         ("[window]\nsize = 4\nstride = 8", r"window: .*stride 8 is larger than size 4"),
         ("[log]\nlevel = 'loud'", r"log\.level: .*'debug'.*\(read: \"loud\"\)"),

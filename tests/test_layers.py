@@ -79,7 +79,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     ),
     "cv2": ("clownfish.opencv",),
     "av": (
-        "clownfish.codecs.video",
+        "clownfish.codecs.encoders",
         "clownfish.datasets",
         "clownfish.training",
         "clownfish.evaluation",

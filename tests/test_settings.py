@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from clownfish import settings
+from clownfish.codecs import CODECS
+from clownfish.codecs.runs import as_run_codec
 from clownfish.config import load_config
 from clownfish.errors import ConfigError
 from clownfish.settings import load_validated, to_tree
@@ -38,3 +41,13 @@ def test_services_start_without_pydantic() -> None:
     for service in ("capture", "window", "filter", "uplink", "fusion", "sink", "router", "pool"):
         code = f"import services.{service}, sys; sys.exit('pydantic' in sys.modules or 'torch' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, service
+
+
+@pytest.mark.parametrize(("found", "codec"), [(True, "h264"), (False, "jpeg")])
+def test_the_uplinks_codec_is_the_cheapest_that_can_run_here(
+    found: bool, codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "find_spec", lambda name: object() if found and name == "av" else None)
+    chosen = settings.Uplink().codec
+    assert chosen.kind == codec
+    assert as_run_codec(chosen.build(CODECS)).name == codec

@@ -29,7 +29,7 @@ def lab_run_command(
     source: Annotated[list[str] | None, typer.Option(help="In place of the experiment's sources; repeatable")] = None,
     pair: Annotated[str | None, typer.Option(help="Models and settings: zoo:SET, or a .toml file")] = None,
     n_w: Annotated[int | None, typer.Option(help="Send every n_w-th window (and transitions)")] = None,
-    codec: Annotated[str | None, typer.Option(help="Uplink codec: raw, png, jpeg")] = None,
+    codec: Annotated[str | None, typer.Option(help="Uplink codec: raw, png, jpeg, webp, h264, hevc")] = None,
     seconds: Annotated[float | None, typer.Option(help="Play only the beginning of each source")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers here, too.")] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,

@@ -16,5 +16,9 @@ CODECS: Registry[type[Codec] | type[RunCodec]] = Registry(
         "webp": "clownfish.codecs.webp:Webp",
         "h264": "clownfish.codecs.h264:H264Codec",
         "hevc": "clownfish.codecs.hevc:HevcCodec",
+        "gstreamer": "clownfish.codecs.gstreamer:GStreamer",
     },
 )
+
+ON_THE_WIRE = frozenset({"raw", "png", "jpeg", "webp", "h264", "hevc"})
+"""What a frame may be called between hosts; the others make one of these, and no peer can ask for them."""

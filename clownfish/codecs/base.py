@@ -8,7 +8,7 @@ of a stream that a RunCodec opens: whoever decodes gets all that is needed. `run
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from clownfish.messages import Pixels
 
@@ -30,12 +30,21 @@ class Codec(Protocol):
         """
 
 
+class Coded(NamedTuple):
+    """One frame's picture."""
+
+    data: bytes
+    begins: bool
+    """It stands alone, and so do all after it from those before it; unasked, too, where an encoder keeps a rhythm of
+    its own."""
+
+
 class RunEncoder(Protocol):
     """Codes the frames of one stream, all of one size, one after the other."""
 
-    def encode(self, pixels: Pixels, begin: bool) -> bytes:
-        """The picture of one frame, (height, width, 3) uint8 RGB. `begin`: it stands alone, and so do all after it
-        from those before it. Raises CodecError where it cannot be coded; the next picture then begins."""
+    def encode(self, pixels: Pixels, begin: bool) -> Coded:
+        """The picture of one frame, (height, width, 3) uint8 RGB. `begin`: a picture that begins is asked for. Raises
+        CodecError where the frame cannot be coded so; the next picture then begins."""
 
 
 class RunCodec(Protocol):

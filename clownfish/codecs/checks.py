@@ -36,3 +36,9 @@ def check_option(codec: str, name: str, value: int, low: int, high: int) -> None
     """Raises ConfigError unless `value` is an integer from `low` to `high`."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ConfigError(f"codec {codec!r}: {name} is {value!r}; expected a whole number from {low} to {high}")
+
+
+def check_chroma(codec: str, chroma: int) -> None:
+    """Raises ConfigError unless `chroma` says how colours are sampled: 444, or 420 for half the resolution."""
+    if chroma not in (444, 420):
+        raise ConfigError(f"codec {codec!r}: chroma is {chroma!r}; expected 444 or 420")

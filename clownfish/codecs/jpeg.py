@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from clownfish.codecs.checks import check_declared, check_header, check_option, check_pixels
+from clownfish.codecs.checks import check_chroma, check_declared, check_header, check_option, check_pixels
 from clownfish.errors import CodecError
 from clownfish.messages import Pixels
 from clownfish.opencv import cv2, swap_red_and_blue
@@ -20,15 +20,20 @@ _NO_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
 _MAX_SIDE = 65535
 
 
+_SAMPLING = {420: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, 444: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}
+
+
 class Jpeg:
-    """Baseline JPEG. `quality`: 1 (small) to 100 (near the original)."""
+    """Baseline JPEG. `quality`: 1 (small) to 100 (near the original). `chroma`: 444, or 420 with colours at half the
+    resolution, which costs a model more answers than it saves bytes: quality 60 with 444 is better than 75 with 420."""
 
     name = "jpeg"
 
-    def __init__(self, quality: int = 75) -> None:
-        """Raises ConfigError for a quality out of range."""
+    def __init__(self, quality: int = 75, chroma: int = 420) -> None:
+        """Raises ConfigError for an option out of range."""
         check_option(self.name, "quality", quality, 1, 100)
-        self._options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        check_chroma(self.name, chroma)
+        self._options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _SAMPLING[chroma]]
 
     def encode(self, pixels: Pixels) -> bytes:
         """One JPEG file of `pixels`, uint8 (height, width, 3) RGB. Raises CodecError for another array."""

@@ -33,6 +33,10 @@ class Syntax:
         needed = {*self.parameters, *self.alone, *self.after}
         return b"".join(b"\x00\x00\x01" + unit for unit in _units(data) if self.kind_of(unit[0]) in needed)
 
+    def begins(self, data: bytes) -> bool:
+        """Whether `data` is a picture that stands alone, going by its last unit."""
+        return any(self.kind_of(unit[0]) in self.alone for unit in _units(data)[-1:] if unit)
+
     def check(self, data: bytes, begin: bool) -> None:
         """Raises CodecError unless `data` is one picture of that kind, as `stripped` leaves it."""
         kinds = [self.kind_of(unit[0]) if unit else None for unit in _units(data)]

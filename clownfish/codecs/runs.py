@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from clownfish.codecs.base import Codec, RunCodec, RunEncoder
+from clownfish.codecs.base import Codec, Coded, RunCodec, RunEncoder
 from clownfish.errors import CodecError, ConfigError
 from clownfish.messages import Pixels
 from clownfish.protocol import MAX_RUN, Job
@@ -33,8 +33,8 @@ class Single:
     def encoder(self, width: int, height: int) -> RunEncoder:
         return self
 
-    def encode(self, pixels: Pixels, begin: bool) -> bytes:
-        return self._codec.encode(pixels)
+    def encode(self, pixels: Pixels, begin: bool) -> Coded:
+        return Coded(self._codec.encode(pixels), True)
 
     def decode_run(
         self, pictures: Sequence[bytes], width: int, height: int, wanted: Collection[int]
@@ -83,10 +83,12 @@ class StreamEncoder:
             self.restart()
         place = self._length % self._codec.group
         self.restart()  # holds if this fails
-        data = self._encoder.encode(pixels, begin=place == 0)
+        coded = self._encoder.encode(pixels, begin=place == 0)
+        if coded.begins:
+            place = 0
         self._run += place == 0
         self._length = place + 1
-        return Picture(self._run, place, data)
+        return Picture(self._run, place, coded.data)
 
 
 def decode_job(job: Job, codec_of: Callable[[str], RunCodec]) -> list[Pixels]:

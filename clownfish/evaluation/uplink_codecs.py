@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -21,6 +21,7 @@ from clownfish.codecs.runs import StreamEncoder, as_run_codec, decode_job
 from clownfish.evaluation.dump import Header
 from clownfish.evaluation.metrics import Ints, paired_interval, pooled_score, share, truth_by_frame
 from clownfish.evaluation.recording import windows_of
+from clownfish.evaluation.uplink_tallies import Tallies, Tally, key_of
 from clownfish.framecache import FrameCache
 from clownfish.messages import Pixels, StreamKey, Window
 from clownfish.models.base import WindowModel
@@ -30,19 +31,28 @@ from clownfish.sources.base import VideoSource
 from clownfish.sources.truth import Truth
 
 CACHE_BYTES = 1 << 30
+CAPTURED = Plugin("raw")
+"""What others are compared with: the frames as they are."""
+NOWHERE = Tallies(None)
 DEFAULT = tuple(
     Plugin(kind, options)
     for kind, options in (
         ("png", {}),
         ("jpeg", {}),
+        ("jpeg", {"quality": 90}),
         ("jpeg", {"quality": 40}),
         ("webp", {}),
-        ("webp", {"quality": 30}),
+        ("webp", {"quality": 90}),
         ("h264", {"group": 16}),
+        ("h264", {"quality": 60}),
+        ("h264", {"quality": 56}),
         ("h264", {}),
-        ("h264", {"quality": 46}),
-        ("h264", {"quality": 36}),
+        ("h264", {"quality": 48}),
+        ("h264", {"quality": 44}),
+        ("h264", {"chroma": 420}),
+        ("hevc", {"quality": 56}),
         ("hevc", {}),
+        ("hevc", {"quality": 48}),
     )
 )  # fmt: skip
 ENOUGH = 0.005
@@ -100,20 +110,6 @@ class Link:
         self.wire_bytes += sum(map(len, wire.encode(message)))
 
 
-@dataclass(slots=True)
-class Tally:
-    """What one stream cost with one codec at one n_w. `right`: (right, scored) frames of the sample, where it was
-    asked about."""
-
-    windows: int = 0
-    seconds: float = 0.0
-    wire_bytes: int = 0
-    encode_s: float = 0.0
-    decode_s: list[float] = field(default_factory=list)
-    psnr_db: list[float] = field(default_factory=list)
-    right: Ints = field(default_factory=lambda: np.zeros(2, np.int64))
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
     """One codec at one n_w, over all streams. None where nothing was asked of the model."""
@@ -128,6 +124,8 @@ class Row:
     psnr_db: float
     sample: int
     accuracy: float | None
+    changed: float | None
+    """Share of the sample that the model answers otherwise than the same windows as captured, rightly or wrongly."""
     change: float | None
     change_low: float | None
     change_high: float | None
@@ -157,45 +155,73 @@ def measure(
     intervals: Sequence[int],
     every: int,
     said: Callable[[str], None],
+    kept: Tallies = NOWHERE,
 ) -> list[Row]:
-    """One row for each codec and n_w. At the last n_w, the remote model sees every `every`-th window sent."""
-    tallies: dict[tuple[Plugin, int], list[Tally]] = {(codec, n_w): [] for codec in codecs for n_w in intervals}
-    captured: list[Ints] = []
+    """One row for each codec and n_w. At the last n_w, the remote model sees every `every`-th window sent.
+
+    What is `kept` is not measured again; what is measured is kept, stream by stream.
+    """
+    tried = [CAPTURED, *(codec for codec in codecs if codec != CAPTURED)]
+    tallies: dict[tuple[Plugin, int], list[Tally]] = {(codec, n_w): [] for codec in tried for n_w in intervals}
     for stream in streams:
-        judge = _Judge(stream, remote)
         for n_w in intervals:
             asked = n_w == intervals[-1]
-            links = {codec: Link(codec) for codec in codecs}
-            tally = {codec: Tally() for codec in codecs}
-            raw = seen = np.zeros(2, np.int64)
-            last = None
-            for window in stream.windows():
-                last = window
-                if window.t % n_w:
-                    continue
-                sampled = window.t // n_w % every == 0
-                if asked and sampled:
-                    said(f"{stream.header.stream}, n_w = {n_w}: window {window.t}")
-                    seen = judge.right(window.t, window.frames)
-                    raw = raw + seen
-                for codec, link in links.items():
-                    job = link.send(window)
-                    if sampled:
-                        frames = _look(link, job, window, tally[codec])
-                        if asked:
-                            same = tally[codec].psnr_db[-1] == float("inf")  # what the same pixels get is known
-                            tally[codec].right = tally[codec].right + (seen if same else judge.right(window.t, frames))
-            if asked:
-                captured.append(raw)
-            for codec, link in links.items():
-                done = tally[codec]
-                done.windows, done.wire_bytes, done.encode_s = link.windows, link.wire_bytes, link.encode_s
-                if last is not None:
-                    done.seconds = (last.first + len(last.frames)) / stream.header.fps
-                tallies[codec, n_w].append(done)
+            keys = {codec: key_of(stream.header, codec, n_w, stream.frames, every, asked) for codec in tried}
+            found = {codec: kept.get(key) for codec, key in keys.items()}
+            todo = [codec for codec, tally in found.items() if tally is None]
+            made = _pass(stream, remote if asked else None, todo, found[CAPTURED], n_w, every, said) if todo else {}
+            for codec, tally in made.items():
+                kept.put(keys[codec], tally)
+            for codec in tried:
+                tallies[codec, n_w].append(made.get(codec) or found[codec] or Tally())
+    truths = [_Truth(stream, remote.classes) for stream in streams]
     return [
-        _row(codec, n_w, each, captured if n_w == intervals[-1] else None) for (codec, n_w), each in tallies.items()
+        _row(codec, n_w, tallies[codec, n_w], tallies[CAPTURED, n_w], truths if n_w == intervals[-1] else None)
+        for codec in codecs
+        for n_w in intervals
     ]
+
+
+def _pass(
+    stream: Stream,
+    remote: WindowModel | None,
+    codecs: Sequence[Plugin],
+    captured: Tally | None,
+    n_w: int,
+    every: int,
+    said: Callable[[str], None],
+) -> dict[Plugin, Tally]:
+    """Once over a stream, with codecs side by side. `captured`: what the model says of the frames as they are, where
+    that is known; else CAPTURED is the first of the codecs."""
+    links = {codec: Link(codec) for codec in codecs}
+    tallies = {codec: Tally() for codec in codecs}
+    p_captured = {} if captured is None else dict(zip(captured.t, captured.p, strict=False))
+    last = None
+    for window in stream.windows():
+        last = window
+        if window.t % n_w:
+            continue
+        sampled = window.t // n_w % every == 0
+        if sampled:
+            said(f"{stream.header.stream}, n_w = {n_w}: window {window.t}")
+        for codec, link in links.items():
+            job = link.send(window)
+            if not sampled:
+                continue
+            tally = tallies[codec]
+            frames = _look(link, job, window, tally)
+            if remote is None:
+                continue
+            p = p_captured.get(window.t) if tally.psnr_db[-1] == float("inf") else None  # the same pixels
+            tally.p.append(remote.infer([frames]).p[0] if p is None else p)
+            if codec == CAPTURED:
+                p_captured[window.t] = tally.p[-1]
+    for codec, link in links.items():
+        done = tallies[codec]
+        done.windows, done.wire_bytes, done.encode_s = link.windows, link.wire_bytes, link.encode_s
+        if last is not None:
+            done.seconds = (last.first + len(last.frames)) / stream.header.fps
+    return tallies
 
 
 def chosen(rows: Sequence[Row]) -> Row | None:
@@ -204,30 +230,29 @@ def chosen(rows: Sequence[Row]) -> Row | None:
     return min(good, key=lambda row: row.kbit_s, default=None)
 
 
-class _Judge:
-    """The remote model's answers for one stream's windows, against its truth (DESIGN §5.10)."""
+class _Truth:
+    """What one stream's windows show, frame by frame (DESIGN §5.10)."""
 
-    def __init__(self, stream: Stream, remote: WindowModel) -> None:
-        self._remote = remote
+    def __init__(self, stream: Stream, classes: Sequence[str]) -> None:
         self._stride = stream.header.stride
         self._size = stream.header.size
         frames = max(context.end for context in stream.truth.contexts) + stream.header.size
-        self._truth = truth_by_frame(stream.truth, remote.classes, frames)
+        self._truth = truth_by_frame(stream.truth, classes, frames)
 
-    def right(self, t: int, frames: Sequence[Pixels]) -> Ints:
-        """(right, scored) of the window's last `stride` frames."""
-        end = t * self._stride + self._size
-        truth = self._truth[end - self._stride : end]
-        scored = truth[truth >= 0]
-        if not len(scored):
-            return np.zeros(2, np.int64)
-        answer = int(np.argmax(self._remote.infer([frames]).p[0]))
-        return np.array([(scored == answer).sum(), len(scored)], np.int64)
+    def right(self, tally: Tally) -> Ints:
+        """(right, scored) frames of the tally's sample: each window's last `stride`."""
+        counts = np.zeros(2, np.int64)
+        for t, p in zip(tally.t, tally.p, strict=True):
+            end = t * self._stride + self._size
+            truth = self._truth[end - self._stride : end]
+            counts += ((truth == np.argmax(p)).sum(), (truth >= 0).sum())
+        return counts
 
 
 def _look(link: Link, job: Job, window: Window, tally: Tally) -> list[Pixels]:
     began = time.perf_counter()
     frames = link.decode(job)
+    tally.t.append(window.t)
     tally.decode_s.append(time.perf_counter() - began)
     tally.psnr_db.append(psnr_db(window.frames, frames))
     return frames
@@ -239,16 +264,25 @@ def psnr_db(one: Sequence[Pixels], other: Sequence[Pixels]) -> float:
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 
-def _row(codec: Plugin, n_w: int, tallies: Sequence[Tally], captured: Sequence[Ints] | None) -> Row:
+def _row(
+    codec: Plugin, n_w: int, tallies: Sequence[Tally], captured: Sequence[Tally], truths: Sequence[_Truth] | None
+) -> Row:
     windows = sum(each.windows for each in tallies)
     decode_s = [each for tally in tallies for each in tally.decode_s]
     sent = sum(each.wire_bytes for each in tallies)
-    accuracy = change = low = high = None
-    if captured is not None and np.sum(captured):
-        right = [each.right for each in tallies]
-        score = pooled_score(share)
-        accuracy, change = score(right), score(right) - score(captured)
-        low, high = paired_interval(right, captured, score)
+    accuracy = changed = change = low = high = None
+    if truths is not None:
+        right, before = (
+            [truth.right(tally) for truth, tally in zip(truths, each, strict=True)] for each in (tallies, captured)
+        )
+        if np.sum(before):
+            score = pooled_score(share)
+            accuracy, change = score(right), score(right) - score(before)
+            low, high = paired_interval(right, before, score)
+            answers, as_captured = (
+                np.array([np.argmax(p) for tally in each for p in tally.p]) for each in (tallies, captured)
+            )
+            changed = float(np.mean(answers != as_captured))
     return Row(
         " ".join([codec.kind, *(f"{name}={value}" for name, value in codec.options.items())]),
         n_w,
@@ -260,6 +294,7 @@ def _row(codec: Plugin, n_w: int, tallies: Sequence[Tally], captured: Sequence[I
         float(np.mean([each for tally in tallies for each in tally.psnr_db])),
         len(decode_s),
         accuracy,
+        changed,
         change,
         low,
         high,

@@ -17,7 +17,7 @@ def test_what_the_lab_records_can_be_drawn(tmp_path: Path) -> None:
     (run,) = read_recorded(numbers)
     assert run.sources == ("shapes:test/0",)
     assert sum(part.up_bytes for part in run.parts) == run.up_bytes > 0
-    assert run.codec == "jpeg"
+    assert run.codec == "h264"
     context = context_of(numbers)
     assert sum(row.windows for row in fig14.compute(context)) == sum(run.answers.values()) > 0
     (row,) = fig15.compute(context)

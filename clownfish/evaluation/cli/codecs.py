@@ -47,6 +47,9 @@ def codecs(
     seconds: Annotated[float, typer.Option(min=1, help="Of each stream, from its beginning.")] = 60,
     every: Annotated[int, typer.Option(min=1, help="The model sees each such window of those sent.")] = 2,
     output: Annotated[Path, typer.Option(help="The table as CSV.")] = Path("runs/codecs.csv"),
+    kept: Annotated[Path, typer.Option(help="Folder of what is measured: a run that was killed goes on.")] = Path(
+        "runs/codecs"
+    ),
     device: DeviceName = "auto",
     precision: PrecisionName = "fp32",
 ) -> None:
@@ -57,6 +60,7 @@ def codecs(
     from clownfish.evaluation.paper.rows import write_rows
     from clownfish.evaluation.recorder import Recorder
     from clownfish.evaluation.uplink_codecs import DEFAULT, Row, Stream, measure
+    from clownfish.evaluation.uplink_tallies import Tallies
     from clownfish.models.load import load_model
     from clownfish.sources import open_source
 
@@ -73,7 +77,7 @@ def codecs(
         streams.append(Stream(header, truth, partial(open_source, source), round(seconds * header.fps)))
     with Console(stderr=True).status("") as status:
         model = load_model(said.remote, said.device, said.precision)
-        rows = measure(streams, model, plugins, intervals, every, status.update)
+        rows = measure(streams, model, plugins, intervals, every, status.update, Tallies(kept))
     write_rows(output, Row, rows)
     _show(rows)
     print(output)
@@ -86,7 +90,19 @@ def _show(rows: Sequence[Row]) -> None:
     from clownfish.evaluation.uplink_codecs import chosen
 
     table = Table(show_edge=False, pad_edge=False)
-    names = ("codec", "n_w", "bytes a window", "kbit/s", "encode ms", "decode ms", "PSNR dB", "right", "change", "95 %")
+    names = (
+        "codec",
+        "n_w",
+        "bytes a window",
+        "kbit/s",
+        "encode ms",
+        "decode ms",
+        "PSNR dB",
+        "right",
+        "changed",
+        "change",
+        "95 %",
+    )
     for n, name in enumerate(names):
         table.add_column(name, justify="right" if n else "left", no_wrap=n == 0)
     for row in rows:
@@ -100,6 +116,7 @@ def _show(rows: Sequence[Row]) -> None:
             f"{row.decode_ms:.1f}",
             f"{row.psnr_db:.1f}",
             f"{100 * (row.accuracy or 0):.1f}" if asked else "",
+            f"{100 * (row.changed or 0):.1f}" if asked else "",
             f"{100 * (row.change or 0):+.2f}" if asked else "",
             f"{100 * (row.change_low or 0):+.2f} … {100 * (row.change_high or 0):+.2f}" if asked else "",
         )
