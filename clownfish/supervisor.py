@@ -60,6 +60,10 @@ def plan(config: Config) -> list[Spec]:
         specs += [Spec("sink", sink.name) for sink in config.sinks]
         if config.record is not None:
             specs.append(Spec("record"))
+        if config.page is not None:
+            specs.append(Spec("page"))
+        if config.link is not None:
+            specs.append(Spec("link"))
         specs.append(Spec("fusion"))
         if config.uplink is not None:
             specs += [Spec("uplink"), Spec("filter")]
@@ -158,7 +162,7 @@ class Supervisor:
             patience_s = self.config.fusion.drain_ms / 1000 + 3.0
             with contextlib.suppress(asyncio.TimeoutError, ClownfishError):
                 await asyncio.wait_for(self.run_until(lambda: not self.gauge("fusion", "streams_open")), patience_s)
-        order = ("capture", "window", "local", "filter", "uplink", "fusion", "sink", "record", "worker", "router")
+        order = ("capture", "window", "local", "filter", "uplink", "fusion", "sink", "record", "page", "link", "worker", "router")
         for service in order:
             await self._end([c for c in self.children.values() if c.spec.service == service], _STOP_S)
         with contextlib.suppress(asyncio.TimeoutError, ClownfishError):  # their last counters may still be on the way
