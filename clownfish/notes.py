@@ -1,7 +1,7 @@
 """What a service notes for the record of a live run, and for the page: numbered, and never waited for (layer 2).
 
-Where a listener does not keep up, the note is lost for it and counted like any other drop; its number is used up, so that
-the record shows the gap. Without `[record]` and `[page]` nothing is noted.
+Where a listener does not keep up, the note is lost for it and counted like any other drop; its number is used up, so
+that the record shows the gap. Without `[record]` and `[page]` nothing is noted.
 """
 
 from __future__ import annotations

@@ -36,6 +36,8 @@ DRAIN_S = 3.0
 SUPERVISOR_VARIABLE = "CLOWNFISH_SUPERVISOR"
 NICE_VARIABLE = "CLOWNFISH_NICE"
 STATUS_SOCKET = "status"
+WATCH_SOCKET = "watch"
+"""Where the supervisor publishes every status that it hears, and its own, for any number of readers."""
 _LOCK_WAIT_S = 2.0
 _PR_SET_PDEATHSIG = 1
 

@@ -19,7 +19,7 @@ from clownfish.errors import ConfigError
 from clownfish.filters import FILTERS
 from clownfish.fusions import FUSIONS
 from clownfish.models.engines import ENGINES
-from clownfish.section import Bounds, Endpoint, Name, OneOf, Section
+from clownfish.section import Bounds, Endpoint, Name, OneOf, Section, is_exposed
 from clownfish.section import Plugin as Plugin
 from clownfish.similarity import SIMILARITIES
 from clownfish.sinks import SINKS

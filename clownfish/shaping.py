@@ -1,8 +1,9 @@
 """Shaping: when bytes that came in go out, on a link that is simulated in one process, for a demonstration (layer 0).
 
-A stream of bytes, as TCP gives it, in one direction: it leaves at the link's rate and arrives a delay later. While the link
-is cut nothing moves, and nothing is lost: what waits goes on when it is whole again, as TCP's own retransmission would
-have it. Bounded: who feeds it stops while `full`. The network lab (`lab/net`) is for measuring; this is for looking.
+A stream of bytes, as TCP gives it, in one direction: it leaves at the link's rate and arrives a delay later. While the
+link is cut nothing moves, and nothing is lost: what waits goes on when it is whole again, as TCP's own retransmission
+would have it. Bounded: who feeds it stops while `full`. The network lab (`lab/net`)
+is for measuring; this is for looking.
 """
 
 from __future__ import annotations

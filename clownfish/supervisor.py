@@ -25,7 +25,7 @@ from clownfish.bus import Bus
 from clownfish.errors import ClownfishError, ConfigError
 from clownfish.log import get_logger
 from clownfish.messages import Status
-from clownfish.process import NICE_VARIABLE, STATUS_SOCKET, SUPERVISOR_VARIABLE, private_folder
+from clownfish.process import NICE_VARIABLE, STATUS_SOCKET, SUPERVISOR_VARIABLE, WATCH_SOCKET, private_folder
 from clownfish.settings import Config, to_tree
 
 EDGE = ("window", "local", "filter", "uplink", "fusion", "sink", "record")
@@ -123,6 +123,7 @@ class Supervisor:
         self._failed = asyncio.get_running_loop().create_future()
         self._bus = Bus(lambda name: None)
         inbox = self._bus.inbox(self.config.ipc(STATUS_SOCKET), "status", (Status,), hwm=1000)
+        self._watch = self._bus.publisher(self.config.ipc(WATCH_SOCKET), "watch")
         self._tasks.append(asyncio.ensure_future(self._listen(inbox)))
         before = [child for child in self.children.values() if child.spec.service != "capture"]
         for child in before:
@@ -162,8 +163,20 @@ class Supervisor:
             patience_s = self.config.fusion.drain_ms / 1000 + 3.0
             with contextlib.suppress(asyncio.TimeoutError, ClownfishError):
                 await asyncio.wait_for(self.run_until(lambda: not self.gauge("fusion", "streams_open")), patience_s)
-        order = ("capture", "window", "local", "filter", "uplink", "fusion", "sink", "record", "page", "link", "worker", "router")
-        for service in order:
+        order = (
+            "capture",
+            "window",
+            "local",
+            "filter",
+            "uplink",
+            "fusion",
+            "sink",
+            "record",
+            "link",
+            "worker",
+            "router",
+        )
+        for service in (*order, "page"):
             await self._end([c for c in self.children.values() if c.spec.service == service], _STOP_S)
         with contextlib.suppress(asyncio.TimeoutError, ClownfishError):  # their last counters may still be on the way
             await asyncio.wait_for(self.run_until(self._all_said_goodbye), 1.0)
@@ -261,6 +274,7 @@ class Supervisor:
             if child is None or child.process is None or status.pid != child.process.pid:
                 continue
             child.status = status
+            self._watch.publish(status)
             if status.state == "failed":
                 child.failure = status.text
                 child.failed.set()

@@ -133,7 +133,8 @@ async def serve(process: Process) -> None:
     outbox = process.bus.outbox(process.config.ipc("window"), "window", hwm=8 * len(process.config.streams), large=True)
     page = None
     if process.config.page is not None:
-        page = process.bus.outbox(process.config.ipc("page-frames"), "page-frames", hwm=2 * len(process.config.streams), large=True)
+        hwm = 2 * len(process.config.streams)
+        page = process.bus.outbox(process.config.ipc("page-frames"), "page-frames", hwm=hwm, large=True)
     captures = [_Capture(process, outbox, stream, page) for stream in process.config.streams]
     process.before_status(lambda: process.counters.set("sources_open", sum(capture.open for capture in captures)))
     try:

@@ -1,7 +1,7 @@
 """link: stands between uplink and router, and makes a bad network of loopback, for a demonstration that one can steer.
 
-Two ports, control and data; each connection is passed on both ways through a `Shaper`. Not for measuring: `clownfish lab`
-has real networks.
+Two ports, control and data; each connection is passed on both ways through a `Shaper`. Not for measuring: `clownfish
+lab` has real networks.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class _Link:
         """Until cancelled."""
         servers = []
         try:
-            for near, far in ((self._settings.control, self._settings.to_control), (self._settings.data, self._settings.to_data)):
+            settings = self._settings
+            for near, far in ((settings.control, settings.to_control), (settings.data, settings.to_data)):
                 servers.append(await self._listen(near, far))
             self._process.ready(_words(self._shape))
             async for message in self._inbox:

@@ -5,7 +5,6 @@ What it cannot take is dropped at the sender, counted, and drawn later or never:
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections import OrderedDict

@@ -22,12 +22,13 @@ LAYERS: dict[int | str, set[str]] = {
     0: {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
-        "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits",
+        "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits", "timeline",
+        "shaping",
     },
     # bytes and pixels
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
-        "puppets", "shapes", "chunks", "records", "recording", "keys", "section",
+        "web", "puppets", "shapes", "chunks", "records", "recording", "keys", "section",
     },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor", "notes"},
@@ -85,6 +86,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("clownfish.cli", "clownfish.training", "clownfish.sinks.console", "clownfish.evaluation", "clownfish.lab"),
     "matplotlib": ("clownfish.evaluation",),
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
+    **dict.fromkeys(("starlette", "uvicorn"), ("clownfish.web.server",)),
     "grpc": ("clownfish.lab",),
     "openvino": ("clownfish.models.engines",),
     "onnxruntime": ("clownfish.models.engines",),

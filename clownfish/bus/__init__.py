@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 from collections.abc import Callable
 from typing import TypeVar
@@ -24,9 +23,10 @@ import zmq.asyncio
 
 from clownfish import wire
 from clownfish.bus.curve import Credentials, Guard, credentials, monitor_of, new_pair
-from clownfish.bus.sockets import Count, Dealer, Encoded, GuardedRouter, Inbox, Outbox, Router, Socket
+from clownfish.bus.sockets import Count, Dealer, Encoded, GuardedRouter, Inbox, Outbox, Publisher, Router, Socket
 from clownfish.errors import ConfigError
 from clownfish.keys import Key, KeyFolder, Role
+from clownfish.section import is_exposed
 
 __all__ = [
     "Bus",
@@ -36,6 +36,7 @@ __all__ = [
     "Guard",
     "Inbox",
     "Outbox",
+    "Publisher",
     "Router",
     "credentials",
     "fresh_routing_id",
@@ -47,17 +48,6 @@ S = TypeVar("S", bound=Socket)
 _RECONNECT_MS, _RECONNECT_MAX_MS = 50, 500
 _SMALL_BYTES, _LARGE_WAITING = 1 << 20, 64
 """Messages of one guarded connection that may wait to be read, where they may be large: they are memory."""
-
-
-def is_exposed(endpoint: str) -> bool:
-    """Whether others than this host may reach the endpoint. A name other than `localhost` may mean any address."""
-    if not endpoint.startswith("tcp://"):
-        return False
-    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host != "localhost"
 
 
 class Bus:
@@ -93,6 +83,19 @@ class Bus:
         socket = self._open(zmq.PUSH, hwm, -1)
         socket.connect(endpoint)
         return self._keep(Outbox(socket, name, self._count, (), large))
+
+    def publisher(self, endpoint: str, name: str, *, hwm: int = 100) -> Publisher:
+        """Bind a PUB socket: any number of subscribers, or none."""
+        socket = self._open(zmq.PUB, hwm, -1)
+        self._bind(socket, endpoint)
+        return self._keep(Publisher(socket, name, self._count, (), False))
+
+    def subscriber(self, endpoint: str, name: str, allowed: tuple[type, ...], *, hwm: int = 100) -> Inbox:
+        """Connect a SUB socket to a publisher, which may come and go."""
+        socket = self._open(zmq.SUB, hwm, wire.MAX_WINDOW_BYTES)
+        socket.subscribe(b"")
+        socket.connect(endpoint)
+        return self._keep(Inbox(socket, name, self._count, allowed, False))
 
     def router(
         self,

@@ -133,6 +133,13 @@ class Outbox(Socket):
             await self.put(message)
 
 
+class Publisher(Socket):
+    """PUB, bound: whoever listens hears it; one that does not keep up misses some, and nobody waits."""
+
+    def publish(self, message: Any) -> None:
+        self._try_send(_encode(message), "full")
+
+
 class Router(Socket):
     """ROUTER, bound: `async for peer, message in router`. `peer` is a routing id: an address, not an identity."""
 

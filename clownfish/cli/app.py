@@ -151,7 +151,7 @@ def watch(
     pair: Annotated[str, typer.Option(help="Of a source: models and settings")] = "",
     sets: Sets = None,
 ) -> None:
-    """Start a graph with its live page, until Ctrl-C. Of a single source with a cloud on this box and a link between."""
+    """Start a graph with its live page, until Ctrl-C; of a source, with a cloud on this box and a link between."""
     check_extra()
     with ExitStack() as stack:
         if what.endswith((".toml", ".json")):

@@ -1,8 +1,9 @@
 """Who may look at the page: browsers on this host, or whoever has the token (layer 1: the standard library only).
 
-Loopback alone keeps no page of the Web out: a name of its own may resolve to 127.0.0.1 ("DNS rebinding"), and a WebSocket
-may be opened from any page. So on loopback the Host must be a loopback name, and a WebSocket's Origin the page's own. With a
-token, the address is followed once with `?token=…`; a cookie, which no script can read, holds it from then on.
+Loopback alone keeps no page of the Web out: a name of its own may resolve to 127.0.0.1 ("DNS rebinding"), and a
+WebSocket may be opened from any page. So on loopback the Host must be a loopback name, and a WebSocket's Origin the
+page's own. With a token, the address is followed once with `?token=…`; a cookie, which no script can read, holds it
+from then on.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ _LEAST = 16
 
 
 def read_token(path: str) -> str:
-    """The token in a file, "" for no file. Raises ConfigError where it cannot be read, or is short enough to be guessed."""
+    """The token in a file, "" for no file. Raises ConfigError where it cannot be read, or may be guessed."""
     if not path:
         return ""
     try:
         token = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"page.token_file {path}: cannot be read ({error}); write a long random text there") from error
+        raise ConfigError(f"page.token_file {path}: cannot be read ({error}); write a long text there") from error
     if len(token) < _LEAST or not token.isascii() or not token.isprintable():
         raise ConfigError(
             f"page.token_file {path}: expected {_LEAST} or more characters of ASCII; for example the output of "
@@ -44,7 +45,10 @@ class Access:
 
     def refusal(self, headers: Mapping[str, str], cookies: Mapping[str, str], given: str | None) -> str | None:
         """Why this request is not let in, in words; None where it is. `given`: the token in its address."""
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        try:
+            host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        except ValueError:  # half an IPv6 address
+            host = ""
         if self._token:
             if self.knows(given) or self.knows(cookies.get(COOKIE)):
                 return None
@@ -60,4 +64,7 @@ class Access:
     def same_origin(self, headers: Mapping[str, str]) -> bool:
         """Whether a WebSocket is opened by this server's own page. Programs that are no browsers send no Origin."""
         origin = headers.get("origin")
-        return origin is None or urlsplit(origin).netloc == headers.get("host", "")
+        try:
+            return origin is None or urlsplit(origin).netloc == headers.get("host", "")
+        except ValueError:
+            return False

@@ -1,7 +1,7 @@
 """The page's HTTP server: static files, one WebSocket a viewer, and a switch for a simulated link (layer 1).
 
-Viewers get the same bytes, made once a tick. A viewer that does not keep up misses ticks and is then told everything anew:
-nothing waits for it, and what waits for it is bounded.
+Viewers get the same bytes, made once a tick. A viewer that does not keep up misses ticks and is then told everything
+anew: nothing waits for it, and what waits for it is bounded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_VIEWERS = 64
 _WAITING = 4
 """Ticks that may wait for a viewer; then it is told everything anew."""
 _HEADERS = {
-    "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; connect-src 'self'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'self'; img-src 'self' blob:; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
@@ -106,8 +106,8 @@ class Page:
         """Until cancelled. Raises ConfigError where the port is taken or is none of ours."""
         listening = listen(host, port)
         config = uvicorn.Config(
-            self.app, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio", timeout_graceful_shutdown=1,
-            ws_max_size=4096, ws_ping_interval=20, server_header=False, limit_concurrency=2 * MAX_VIEWERS,
+            self.app, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio", server_header=False,
+            ws_max_size=4096, ws_ping_interval=20, limit_concurrency=2 * MAX_VIEWERS, timeout_graceful_shutdown=1,
         )  # fmt: skip
         server = self._server = _Quiet(config)
         try:

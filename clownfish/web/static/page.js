@@ -135,7 +135,7 @@ function drawState() {
 
 function drawStream(name, stream, now) {
   const card = cards.get(name);
-  const labels = drawTimeline(card.querySelector(".timeline"), stream.rows, stream.flashes, state.theta, now);
+  const labels = drawTimeline(card.querySelector(".timeline"), stream.rows, stream.flashes, state.labels, state.theta, now);
   const newest = [...stream.rows.values()].filter((row) => row.now !== null).reduce((a, b) => (a && a.t > b.t ? a : b), null);
   if (newest) {
     const source = newest.now !== newest.live ? "corrected" : SOURCES[newest.now_source];
@@ -154,7 +154,7 @@ function drawStream(name, stream, now) {
       ...shown.map((label) => {
         const item = document.createElement("li");
         const box = document.createElement("i");
-        box.style.background = colour(label);
+        box.style.background = colour(label, state.labels[label]);
         item.append(box, state.labels[label]);
         return item;
       }),

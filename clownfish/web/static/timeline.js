@@ -13,15 +13,17 @@ const NAMES_PX = 84;
 const WINDOW_PX = 3;
 const FLASH_MS = 1500;
 
-/** A colour for each label: the same on every line, apart from its neighbours in hue and lightness. */
-export function colour(label) {
-  if (label === null || label === undefined) return null;
+const NOTHING = /^(idle|background|none|nothing|no action|other)$/i;
+
+/** A colour for each label: the same on every line, apart from its neighbours in hue; grey where nothing goes on. */
+export function colour(label, name = "") {
+  if (NOTHING.test(name)) return "hsl(210 9% 62%)";
   const hue = (label * 137.508 + 25) % 360;
   return `hsl(${hue.toFixed(0)} ${label % 2 ? 62 : 74}% ${[52, 62, 44][label % 3]}%)`;
 }
 
 /** `rows`: Map t → row by name. `flashes`: Map t → when its answer was last corrected, ms. Returns the labels in sight. */
-export function drawTimeline(canvas, rows, flashes, theta, now) {
+export function drawTimeline(canvas, rows, flashes, names, theta, now) {
   const style = getComputedStyle(canvas);
   const ink = style.getPropertyValue("--ink");
   const soft = style.getPropertyValue("--soft");
@@ -51,7 +53,7 @@ export function drawTimeline(canvas, rows, flashes, theta, now) {
     for (const [t, row] of rows) {
       if (t < first || row[key] === null) continue;
       labels.add(row[key]);
-      draw.fillStyle = colour(row[key]);
+      draw.fillStyle = colour(row[key], names[row[key]]);
       if (key === "remote") draw.fillRect(x(t) - 1, y + 2, WINDOW_PX + 2, LINE_PX - 4);
       else draw.fillRect(x(t), y + 2, WINDOW_PX, LINE_PX - 4);
       if (key === "now" && row.live !== null && row.now !== row.live) {
