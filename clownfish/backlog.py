@@ -267,6 +267,12 @@ class Backlog(Generic[P]):
     def in_flight(self) -> int:
         return len(self._flying)
 
+    def ages_s(self, now: float) -> tuple[float, float]:
+        """Seconds since the oldest window that waits, and the oldest in flight, was captured; 0 where there is none."""
+        waiting = min((entry.captured_at for entry in self._waiting()), default=now)
+        in_flight = min((entry.captured_at for entry in self._flying.values()), default=now)
+        return max(0.0, now - waiting), max(0.0, now - in_flight)
+
     def idle(self, stream_key: StreamKey | None = None) -> bool:
         """True when nothing waits or is in flight, of this stream or (None) of any."""
         if stream_key is None:

@@ -72,6 +72,11 @@ class FusedStreams:
         """Messages that no machine took: of an epoch that is over, a window that was answered, no distribution."""
         return sum(self.counts[why] for why in ("local_stale", "local_duplicate", "remote_stale", "refused"))
 
+    @property
+    def unused(self) -> int:
+        """Messages that changed nothing: those, and remote answers that came too late, or twice."""
+        return self.rejected + self.counts["remote_late"] + self.counts["remote_duplicate"]
+
     def local(self, result: LocalResult, now: float) -> list[FusedResult | End]:
         """A window was inferred: its revision 0, and closing revisions of windows that left the horizon."""
         key = StreamKey(result.stream, result.epoch)

@@ -26,7 +26,7 @@ from clownfish.errors import ConfigError, WireError
 
 Buffer: TypeAlias = bytes | bytearray | memoryview | mmap
 
-SLOTS = 256
+SLOTS = 1024
 NAME_BYTES = 120
 _HEADER_BYTES = 64
 _MAGIC = int.from_bytes(b"clwncnt\n", "little")
@@ -172,20 +172,27 @@ class Histogram:
 
     GROWTH = 1.02
     BUCKETS = int(math.log(_LONGEST_NS) / math.log(GROWTH)) + 1
+    BUFFER_BYTES = BUCKETS * 8
 
-    def __init__(self, buckets: Mapping[int, int] | None = None) -> None:
-        """`buckets`: what `as_dict` gave. Raises WireError where it cannot have."""
-        self._buckets: dict[int, int] = {}
+    def __init__(self, buckets: Mapping[int, int] | None = None, buffer: Buffer | None = None) -> None:
+        """`buckets`: what `as_dict` gave. `buffer`: writable, BUFFER_BYTES long; what is counted in it outlives the
+        process, and a corrupt one is emptied. Raises WireError for buckets that no histogram has.
+        """
+        self._counts: npt.NDArray[np.int64] = np.frombuffer(
+            bytearray(self.BUFFER_BYTES) if buffer is None else buffer, np.int64, self.BUCKETS
+        )
+        if (self._counts < 0).any():
+            self._counts[:] = 0
         self.merge(buckets or {})
 
     @property
     def count(self) -> int:
-        return sum(self._buckets.values())
+        return int(self._counts.sum())
 
     def add(self, value_ns: float) -> None:
         """Count one duration."""
         bucket = int(math.log(min(value_ns, _LONGEST_NS)) / math.log(self.GROWTH)) if value_ns > 1 else 0
-        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+        self._counts[bucket] += 1
 
     def percentile(self, q: float) -> float | None:
         """The middle, in nanoseconds, of the bucket that holds the q-th percentile (nearest rank); None when empty.
@@ -194,24 +201,35 @@ class Histogram:
         """
         if not 0 <= q <= 100:
             raise ValueError(f"percentile {q}; expected 0 to 100")
+        if not self.count:
+            return None
         rank = max(1, math.ceil(self.count * q / 100))
-        for bucket in sorted(self._buckets):
-            rank -= self._buckets[bucket]
-            if rank <= 0:
-                return float(self.GROWTH ** (bucket + 0.5))
-        return None
+        return self._middle(int(np.searchsorted(self._counts.cumsum(), rank)))
+
+    def below(self, bucket: int) -> int:
+        """How many were shorter than GROWTH ** bucket nanoseconds: exactly, as far as floats tell."""
+        return int(self._counts[:bucket].sum())
+
+    @property
+    def sum_ns(self) -> float:
+        """Of all durations, each taken as the middle of its bucket: within 1 %."""
+        return float(sum(self._middle(bucket) * count for bucket, count in self.as_dict().items()))
 
     def merge(self, other: Histogram | Mapping[int, int]) -> None:
         """Add all that `other` counted. Raises WireError for buckets that no histogram has, and adds nothing then."""
         buckets = other.as_dict() if isinstance(other, Histogram) else other
         for bucket, count in buckets.items():
-            if not 0 <= bucket < self.BUCKETS or count < 0:
+            if not 0 <= bucket < self.BUCKETS or not 0 <= count < _LONGEST_NS:
                 raise WireError(
                     f"histogram bucket {bucket} with {count}; expected 0 to {self.BUCKETS - 1}, and no less than 0"
                 )
         for bucket, count in buckets.items():
-            self._buckets[bucket] = self._buckets.get(bucket, 0) + count
+            self._counts[bucket] += count
 
     def as_dict(self) -> dict[int, int]:
         """Sparse: only buckets that were hit, as in messages.Status."""
-        return dict(self._buckets)
+        hit = np.flatnonzero(self._counts)
+        return dict(zip(hit.tolist(), self._counts[hit].tolist(), strict=True))
+
+    def _middle(self, bucket: int) -> float:
+        return float(self.GROWTH ** (bucket + 0.5))

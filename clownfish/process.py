@@ -38,6 +38,8 @@ NICE_VARIABLE = "CLOWNFISH_NICE"
 STATUS_SOCKET = "status"
 WATCH_SOCKET = "watch"
 """Where the supervisor publishes every status that it hears, and its own, for any number of readers."""
+WORKING = "working_seconds"
+"""Gauge: how long the working thread has been at what it does now, 0 when it does nothing: one that hangs shows."""
 _LOCK_WAIT_S = 2.0
 _PR_SET_PDEATHSIG = 1
 
@@ -59,6 +61,7 @@ class Process:
         self.text = ""
         self._histograms: dict[str, Histogram] = {}
         self._mirrors: list[Callable[[], None]] = []
+        self._working_since: float | None = None
         self._executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="work")
         self._tasks: list[asyncio.Task[Any]] = []
         self._status = self.bus.outbox(config.ipc(STATUS_SOCKET), "status", hwm=4)
@@ -94,6 +97,8 @@ class Process:
         """Counters, gauges and histograms as they are now, to whoever watches."""
         for mirror in self._mirrors:
             mirror()
+        if self._working_since is not None:
+            self.counters.set(WORKING, time.monotonic() - self._working_since)
         self._status.try_send(
             Status(
                 service=self.service,
@@ -107,8 +112,11 @@ class Process:
         )
 
     def histogram(self, name: str) -> Histogram:
-        """The latency histogram called `name`, in nanoseconds."""
-        return self._histograms.setdefault(name, Histogram())
+        """The latency histogram called `name`, in nanoseconds. Like a counter it outlives the process."""
+        if name not in self._histograms:
+            mapped = self.mapped(f"{name}.histogram", Histogram.BUFFER_BYTES)
+            self._histograms[name] = Histogram(buffer=mapped)
+        return self._histograms[name]
 
     def before_status(self, mirror: Callable[[], None]) -> None:
         """Call `mirror` before each status, to copy a machine's counts into the counters."""
@@ -116,7 +124,12 @@ class Process:
 
     async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run `work` in this process's one working thread, with the loop free."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
+        self._working_since = time.monotonic()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
+        finally:
+            self._working_since = None
+            self.counters.set(WORKING, 0.0)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run beside `serve`; when it fails the process does."""

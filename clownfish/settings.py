@@ -251,6 +251,30 @@ class Worker(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Metrics(Section):
+    listen: Listen = "127.0.0.1:9464"
+    """HOST:PORT of /metrics (Prometheus), /livez and /readyz. Where the port is taken, the graph goes on without."""
+    token_file: str = ""
+    """File with a bearer token that /metrics asks for; needed on addresses that other hosts reach."""
+    insecure: bool = False
+    """Listen on addresses beyond loopback without a token: inside a network that you trust."""
+
+    def __post_init__(self) -> None:
+        if not (self.token_file or self.insecure) and is_exposed(f"tcp://{self.listen}"):
+            raise ValueError(
+                f"other hosts reach {self.listen}: give token_file, listen on 127.0.0.1, or say insecure = true"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace(Section):
+    endpoint: Annotated[str, Bounds(pattern=r"^https?://\S+$")] = "http://127.0.0.1:4318/v1/traces"
+    """Where spans go, as OTLP over HTTP (needs the extra `otel`). OTEL_EXPORTER_OTLP_HEADERS and its like count."""
+    ratio: Annotated[float, Bounds(ge=0, le=1)] = 0.01
+    """Share of windows that are traced: by their name, so that edge and cloud choose the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config(Section):
     """The whole file."""
 
@@ -269,6 +293,8 @@ class Config(Section):
     worker: Worker | None = None
     page: Page | None = None
     link: Link | None = None
+    metrics: Metrics | None = None
+    trace: Trace | None = None
 
     def __post_init__(self) -> None:
         if self.streams and self.local is None:
@@ -284,16 +310,25 @@ class Config(Section):
         """Where this graph's sockets, locks and counters live."""
         if self.graph.run_dir:
             return Path(self.graph.run_dir)
-        base = os.environ.get("XDG_RUNTIME_DIR")
-        root = Path(base) / "clownfish" if base else Path(tempfile.gettempdir()) / f"clownfish-{os.getuid()}"
-        return root / self.graph.name
+        return run_root() / self.graph.name
 
     def ipc(self, name: str) -> str:
         """Endpoint of the socket called `name`, bound by its receiver. Raises ConfigError if its path is too long."""
-        path = str(self.run_dir().absolute() / f"{name}.ipc")
-        if len(path.encode()) > 100:  # sun_path holds 108 bytes
-            raise ConfigError(f"graph.run_dir: socket path {path!r} is longer than 100 bytes; choose a shorter run_dir")
-        return f"ipc://{path}"
+        return ipc_in(self.run_dir(), name)
+
+
+def run_root() -> Path:
+    """Where the run folders of this user's graphs are, unless a configuration names another."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(base) / "clownfish" if base else Path(tempfile.gettempdir()) / f"clownfish-{os.getuid()}"
+
+
+def ipc_in(run_dir: Path, name: str) -> str:
+    """Endpoint of a socket of the graph in `run_dir`. Raises ConfigError if its path is too long."""
+    path = str(run_dir.absolute() / f"{name}.ipc")
+    if len(path.encode()) > 100:  # sun_path holds 108 bytes
+        raise ConfigError(f"graph.run_dir: socket path {path!r} is longer than 100 bytes; choose a shorter run_dir")
+    return f"ipc://{path}"
 
 
 def to_tree(value: Any) -> Any:

@@ -23,9 +23,18 @@ from typing import Any
 
 from clownfish.bus import Bus
 from clownfish.errors import ClownfishError, ConfigError
+from clownfish.health import SUPERVISOR, Seen, judge, verdict_gauges, verdict_text
 from clownfish.log import get_logger
 from clownfish.messages import Status
-from clownfish.process import NICE_VARIABLE, STATUS_SOCKET, SUPERVISOR_VARIABLE, WATCH_SOCKET, private_folder
+from clownfish.process import (
+    NICE_VARIABLE,
+    STATUS_SOCKET,
+    SUPERVISOR_VARIABLE,
+    WATCH_SOCKET,
+    WORKING,
+    private_folder,
+)
+from clownfish.sdnotify import VARIABLES, Notifier
 from clownfish.settings import Config, to_tree
 
 EDGE = ("window", "local", "filter", "uplink", "fusion", "sink", "record")
@@ -68,7 +77,8 @@ def plan(config: Config) -> list[Spec]:
         if config.uplink is not None:
             specs += [Spec("uplink"), Spec("filter")]
         specs += [Spec("local"), Spec("window"), Spec("capture")]
-    return specs
+    watchers = [Spec(name) for name in ("metrics", "trace") if getattr(config, name) is not None]
+    return [*watchers, *specs]
 
 
 @dataclass
@@ -84,9 +94,21 @@ class Child:
     started: float = 0.0
     ready_s: float | None = None
     """From the first start to the first work."""
+    heard: float = 0.0
+    """When it last gave a sign of life, or was first started."""
     failure: str = ""
     failed: asyncio.Event = field(default_factory=asyncio.Event)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def seen(self, now: float) -> Seen:
+        """What `health` is to judge."""
+        status, process = self.status, self.process
+        if process is None:  # its turn has not come
+            return Seen("starting", 0.0)
+        silent_s = now - self.heard
+        if status is None or process.returncode is not None or status.pid != process.pid:
+            return Seen("starting", silent_s)
+        return Seen(status.state, silent_s, status.gauges.get(WORKING, 0.0), status.text)
 
 
 class Supervisor:
@@ -113,6 +135,7 @@ class Supervisor:
         self._failed: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._bus: Bus | None = None
+        self._notifier = Notifier()
 
     async def start(self, wait_for_all: bool = False) -> None:
         """Start everything; returns when `capture` has been started.
@@ -125,6 +148,7 @@ class Supervisor:
         inbox = self._bus.inbox(self.config.ipc(STATUS_SOCKET), "status", (Status,), hwm=1000)
         self._watch = self._bus.publisher(self.config.ipc(WATCH_SOCKET), "watch")
         self._tasks.append(asyncio.ensure_future(self._listen(inbox)))
+        self._tasks.append(asyncio.ensure_future(self._judge_for_ever()))
         before = [child for child in self.children.values() if child.spec.service != "capture"]
         for child in before:
             self._tasks.append(asyncio.ensure_future(self._keep(child)))
@@ -134,6 +158,7 @@ class Supervisor:
         capture = self.children.get("capture")
         if capture is not None:
             self._tasks.append(asyncio.ensure_future(self._keep(capture)))
+        self._notifier.say(READY="1")
 
     async def run_until(self, finished: Callable[[], bool]) -> None:
         """Return when `finished()` holds; looked at after each status. Raises ClownfishError where the graph failed."""
@@ -157,6 +182,7 @@ class Supervisor:
     async def stop(self, drain: bool = True) -> None:
         """Stop everything. `drain`: capture first; when every stream is finished, the rest in the graph's order."""
         self._stopping.set()
+        self._notifier.say(STOPPING="1")
         capture = self.children.get("capture")
         if drain and capture is not None and capture.process is not None:
             await self._end([capture], _STOP_S)
@@ -175,8 +201,9 @@ class Supervisor:
             "link",
             "worker",
             "router",
+            "trace",
         )
-        for service in (*order, "page"):
+        for service in (*order, "page", "metrics"):
             await self._end([c for c in self.children.values() if c.spec.service == service], _STOP_S)
         with contextlib.suppress(asyncio.TimeoutError, ClownfishError):  # their last counters may still be on the way
             await asyncio.wait_for(self.run_until(self._all_said_goodbye), 1.0)
@@ -224,7 +251,8 @@ class Supervisor:
         if child.spec.name:
             command += ["--name", child.spec.name]
         environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("CLOWNFISH__")},  # they are in the file already
+            # CLOWNFISH__…: they are in the file already
+            **{k: v for k, v in os.environ.items() if not k.startswith("CLOWNFISH__") and k not in VARIABLES},
             SUPERVISOR_VARIABLE: str(os.getpid()),
             # Threads that only wait get no heap of their own: a third less memory for each process.
             "MALLOC_ARENA_MAX": "2",
@@ -243,6 +271,7 @@ class Supervisor:
             if log is not None:
                 log.close()
         child.started = time.monotonic()
+        child.heard = child.heard or child.started
         return child.process
 
     async def _end(self, children: list[Child], patience_s: float) -> None:
@@ -273,7 +302,7 @@ class Supervisor:
             child = self.children.get(status.service)
             if child is None or child.process is None or status.pid != child.process.pid:
                 continue
-            child.status = status
+            child.status, child.heard = status, time.monotonic()
             self._watch.publish(status)
             if status.state == "failed":
                 child.failure = status.text
@@ -284,6 +313,22 @@ class Supervisor:
                 child.ever_ready = True
                 child.ready.set()
             self.on_status()
+
+    async def _judge_for_ever(self) -> None:
+        """Once a second, or as often as systemd wants to hear of us: say how the graph fares."""
+        pause_s = min(1.0, (self._notifier.watchdog_s or 3.0) / 3)
+        while True:
+            now = time.monotonic()
+            seen = {name: child.seen(now) for name, child in self.children.items()}
+            verdict = judge(seen)
+            state: Any = "draining" if self._stopping.is_set() else "ready" if verdict.ready else "starting"
+            restarts = {f'restarts{{process="{name}"}}': child.restarts for name, child in self.children.items()}
+            text, gauges = verdict_text(verdict), verdict_gauges(seen, verdict)
+            self._watch.publish(Status(SUPERVISOR, os.getpid(), state, text, restarts, gauges, {}))
+            self._notifier.say(STATUS=text or "all is well")
+            if verdict.live:
+                self._notifier.feed()
+            await asyncio.sleep(pause_s)
 
     async def _or_failure(self, work: Any) -> None:
         assert self._failed is not None  # start makes it
@@ -318,7 +363,7 @@ class Supervisor:
             raise ConfigError(
                 f"a graph runs already in {self._run_dir}; stop it, or give this one another graph.name"
             ) from None
-        for pattern in ("*.counters", "*.watermarks"):  # of the run before: this one counts from zero
+        for pattern in ("*.counters", "*.watermarks", "*.histogram"):  # of the run before: this one counts from zero
             for path in self._run_dir.glob(pattern):
                 path.unlink(missing_ok=True)
         return descriptor

@@ -10,6 +10,7 @@ import random
 
 from clownfish.bus import Outbox
 from clownfish.errors import SourceError
+from clownfish.gains import OTHER, STREAMS
 from clownfish.messages import End, Frame, Pixels
 from clownfish.process import Process, run
 from clownfish.settings import Stream
@@ -35,6 +36,8 @@ class _Capture:
         self._log = process.log.bind(stream=stream.name)
         if page is not None and process.config.page is not None:
             self._show_every_ns = int(0.95e9 / process.config.page.frames_per_s)
+        own = stream in process.config.streams[:STREAMS]
+        self._label = f'{{stream="{stream.name if own else OTHER}"}}'
         self._pending = 0
         self._epoch = 0
         self._reader: Reader | None = None
@@ -70,7 +73,7 @@ class _Capture:
                 self._shown_ns = capture_ns
                 loop.call_soon_threadsafe(self._page.try_send, frame)
             if not self._live:
-                loop.call_soon_threadsafe(self._say_ready)
+                loop.call_soon_threadsafe(self._taken)
                 asyncio.run_coroutine_threadsafe(self._outbox.put(frame), loop).result()
             elif self._pending < _MAX_PENDING:
                 self._pending += 1
@@ -97,6 +100,7 @@ class _Capture:
             await asyncio.wait([ended], timeout=capture.stall_s / 4)
             if (reader.stalled_s() > capture.stall_s) != stalled:
                 stalled = not stalled
+                self._process.counters.set(f"stalled{self._label}", float(stalled))
                 self._process.counters.add("stalls", int(stalled))
                 log.warning("source delivers nothing" if stalled else "source delivers again", stall_s=capture.stall_s)
         frames, reason, error = ended.result()
@@ -113,10 +117,12 @@ class _Capture:
         self._pending -= 1
         if self._stopped:
             return
-        self._say_ready()
+        self._taken()
         self._outbox.try_send(frame)
 
-    def _say_ready(self) -> None:
+    def _taken(self) -> None:
+        """A frame goes out."""
+        self._process.counters.add(f"frames{self._label}")
         if self._process.state == "starting":
             self._process.ready()
 

@@ -61,6 +61,7 @@ class _Filter:
             self._note(decisions, now, asked, key, rho)
         self.wake.set()
         self._process.counters.mirror(self._gate.counts)
+        self._process.counters.set("waiting", self._gate.waiting)
         for decision in decisions:
             if isinstance(decision, Send):
                 await self._uplink.deliver(decision.payload, decision.payload.live)

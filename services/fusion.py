@@ -8,6 +8,7 @@ import time
 from clownfish.fused_streams import FusedStreams
 from clownfish.fusions import build_fusion
 from clownfish.fusions.base import FusionMethod
+from clownfish.gains import Gains
 from clownfish.messages import End, Event, FusedResult, LocalResult, RemoteResult, StreamKey
 from clownfish.notes import Notes
 from clownfish.process import Process, every, run
@@ -43,6 +44,7 @@ class _Fusion:
             drain_s=section.drain_ms / 1000,
             watermarks=Watermarks(process.mapped("watermarks", BUFFER_BYTES)),
         )
+        self._gains = Gains(stream.name for stream in config.streams)
         self._process = process
         self._local = process.bus.inbox(config.ipc("fusion-local"), "local", (LocalResult, End), hwm=256)
         self._remote = process.bus.inbox(config.ipc("fusion-remote"), "remote", (RemoteResult, End), hwm=256)
@@ -55,6 +57,9 @@ class _Fusion:
 
     def _count(self) -> None:
         self._process.counters.mirror(self._streams.counts)
+        self._process.counters.mirror(self._gains.counts)
+        for name, value in self._gains.gauges.items():
+            self._process.counters.set(name, value)
         self._process.counters.set("streams_open", self._streams.open)
 
     async def take_local(self) -> None:
@@ -65,6 +70,7 @@ class _Fusion:
                 continue
             before = self._streams.rejected
             answers = self._streams.local(message, now)
+            self._gains.local(message, answers)
             await self._emit(answers, message if self._streams.rejected == before else None)
             latency_ns = time.monotonic_ns() - message.capture_ns
             self._process.histogram("capture_to_fused").add(latency_ns)
@@ -76,8 +82,10 @@ class _Fusion:
             if isinstance(message, End):
                 await self._emit(self._streams.remote_end(message, now))
                 continue
-            before = self._streams.rejected
+            before, unused = self._streams.rejected, self._streams.unused
             revised = self._streams.remote(message, now)
+            if self._streams.unused == unused:
+                self._gains.remote(message, revised)
             await self._emit(revised, message if self._streams.rejected == before else None)
 
     async def timer(self) -> None:

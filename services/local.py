@@ -43,6 +43,7 @@ class _Local:
         process.before_status(self._count)
 
     def _count(self) -> None:
+        self._process.counters.set("waiting", len(self._mailbox))
         self._process.counters.mirror({"windows_skipped": sum(self._mailbox.skipped.values())})
 
     async def take(self) -> None:
@@ -68,6 +69,8 @@ class _Local:
                 self._wake.clear()
                 continue
             begin = time.monotonic_ns()
+            for window in batch:
+                self._process.histogram("queued").add(begin - window.capture_ns)
             inference = await self._process.in_thread(self._model.infer, [window.frames for window in batch])
             model_ns = time.monotonic_ns() - begin
             self._process.histogram("model").add(model_ns)

@@ -62,6 +62,8 @@ class _Uplink:
         self._known: dict[StreamKey, OrderedDict[int, None]] = {}
         self._encoders: OrderedDict[StreamKey, StreamEncoder] = OrderedDict()
         self._notes = Notes(process)
+        self._sent_at: dict[WindowKey, tuple[float, float]] = {}
+        """Of the windows in flight: when they went, and when they were captured."""
         self._heard = 0.0
         self._granted = False
         self._work = asyncio.Event()
@@ -75,8 +77,12 @@ class _Uplink:
         counters.mirror({"windows_offered": backlog.offered, "windows_answered": backlog.answered_total})
         counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in backlog.drops.items()})
         counters.mirror({f'ignored{{reason="{reason}"}}': count for reason, count in backlog.ignored.items()})
+        waiting_s, in_flight_s = backlog.ages_s(time.monotonic())
         counters.set("waiting", backlog.waiting)
+        counters.set("oldest_waiting_seconds", waiting_s)
         counters.set("in_flight", backlog.in_flight)
+        counters.set("oldest_in_flight_seconds", in_flight_s)
+        counters.set("connected", float(self._process.text == _CONNECTED))
 
     def _note(self, key: WindowKey, what: str, value: float | None = None) -> None:
         if self._notes.wanted:
@@ -85,6 +91,7 @@ class _Uplink:
     def _note_drops(self, drops: Iterable[Drop | Lapsed]) -> None:
         for drop in drops:
             if isinstance(drop, Drop):
+                self._sent_at.pop(drop.key, None)
                 self._note(drop.key, f"dropped {drop.reason}")
 
     # -- windows in
@@ -198,6 +205,7 @@ class _Uplink:
                 verdict = self._backlog.answered(message.key, now)
                 self._note(message.key, "answered" if verdict == "accepted" else f"ignored {verdict}")
                 if verdict == "accepted":
+                    self._time(message, now)
                     result = RemoteResult(message.stream, message.epoch, message.t, message.p, message.model)
                     self._fusion.try_send(result)
             elif isinstance(message, Dropped):
@@ -219,6 +227,13 @@ class _Uplink:
                 raise _SessionOver(f"the router asks for a new one: {message.reason}")
             await self._forward_ends()
             self._changed()
+
+    def _time(self, answer: Answer, now: float) -> None:
+        sent, captured = self._sent_at.pop(answer.key, (None, None))
+        if sent is not None and captured is not None:
+            self._process.histogram("round_trip").add((now - sent) * 1e9)
+            self._process.histogram("capture_to_answer").add((now - captured) * 1e9)
+            self._process.histogram("cloud_model").add(answer.model_ms * 1e6)
 
     # -- windows out
 
@@ -244,6 +259,7 @@ class _Uplink:
         send = [n for n in numbers if n in wanted or n not in known]
         encoder = self._encoder(key)
         frames = [window.frames[n - window.first] for n in send]
+        begin = time.monotonic()
         try:
             pictures = await self._process.in_thread(encoder.encode, frames, bool(wanted))
         except CodecError as error:
@@ -251,10 +267,13 @@ class _Uplink:
             dropped = self._backlog.withdraw(item.key, "unencodable")
             self._note_drops([dropped] if dropped is not None else [])
             return
+        now = time.monotonic()
+        self._process.histogram("encode").add((now - begin) * 1e9)
         size_bytes = sum(len(picture.data) for picture in pictures)
         if not self._backlog.sent(item.key, size_bytes):
             encoder.restart()
             return
+        self._sent_at[item.key] = (now, window.capture_ns / 1e9)
         self._note(item.key, "sent", float(size_bytes))
         height, width = window.frames[0].shape[:2]
         for n, picture in zip(send, pictures, strict=True):

@@ -22,8 +22,8 @@ LAYERS: dict[int | str, set[str]] = {
     0: {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
-        "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits", "timeline",
-        "shaping",
+        "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits", "timeline", "shaping",
+        "health", "measures", "exposition", "gains", "spans", "overview",
     },
     # bytes and pixels
     1: {
@@ -31,7 +31,7 @@ LAYERS: dict[int | str, set[str]] = {
         "web", "puppets", "shapes", "chunks", "records", "recording", "keys", "section",
     },
     # sockets, signals, processes
-    2: {"bus", "process", "supervisor", "notes"},
+    2: {"bus", "process", "supervisor", "notes", "sdnotify", "tracer", "httpd"},
     # never imported by a service
     "offline": {"training", "evaluation", "lab"},
     4: {"cli", "__main__"},
@@ -52,7 +52,8 @@ BESIDE: dict[str, set[str]] = {
     "notes": {"bus", "process"},
     "records": {"chunks"},
     "recording": {"chunks", "records"},
-    "supervisor": {"bus", "process"},
+    "supervisor": {"bus", "process", "sdnotify"},
+    "tracer": {"bus", "process"},
 }
 """What a module of layers 1 and 2 may import of its own layer: nothing else."""
 
@@ -88,6 +89,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
     **dict.fromkeys(("starlette", "uvicorn"), ("clownfish.web.server",)),
     "grpc": ("clownfish.lab",),
+    "opentelemetry": ("services.trace",),
     "openvino": ("clownfish.models.engines",),
     "onnxruntime": ("clownfish.models.engines",),
     "onnx": ("clownfish.training.onnx_resnet",),
@@ -95,7 +97,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 """Third-party library → the modules, or packages, that may import it."""
 
-LIGHT = ("capture", "window", "filter", "uplink", "fusion", "sink", "record", "router")
+LIGHT = ("capture", "window", "filter", "uplink", "fusion", "sink", "record", "router", "metrics", "trace")
 """Services that start without torch, in a fraction of a second and a few tens of MB."""
 
 

@@ -161,9 +161,9 @@ def test_when_all_slots_are_used_the_error_says_so() -> None:
     for slot in range(SLOTS):
         counters.add(f"counter {slot}")
         counters.set(f"gauge {slot}", slot)
-    with pytest.raises(ConfigError, match="no room for counter 'one more': all 256 are used"):
+    with pytest.raises(ConfigError, match="no room for counter 'one more': all 1024 are used"):
         counters.add("one more")
-    with pytest.raises(ConfigError, match="no room for gauge 'one more': all 256 are used"):
+    with pytest.raises(ConfigError, match="no room for gauge 'one more': all 1024 are used"):
         counters.set("one more", 1.0)
     counters.add("counter 7")
     counters.set("gauge 7", 1.0)

@@ -43,8 +43,6 @@ ONE_OF_EACH = [
     protocol.Again("restarted"),
     messages.Feature("cam", 7, 3, np.arange(5, dtype=np.float32)),
     messages.Event("cam", 7, 3, "sent periodic", 12.5, None),
-    messages.LinkShape(None, 12.5, False),
-    messages.LinkShape(7.5, 0.0, True),
     messages.Note(
         "fusion",
         99,
@@ -58,6 +56,7 @@ ONE_OF_EACH = [
             messages.End("cam", 7, 120, "end of file"),
         ),
     ),
+    messages.LinkShape(7.5, 12.5, True),
 ]
 
 

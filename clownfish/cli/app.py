@@ -22,6 +22,7 @@ from clownfish.cli.lab import lab_run_command
 from clownfish.cli.model import model_app
 from clownfish.cli.onerun import run_source
 from clownfish.cli.options import RunOptions, build_config
+from clownfish.cli.status import health_command, status_command
 from clownfish.cli.tables import status_table
 from clownfish.cli.watch import address, check_extra, listen_on, open_browser, with_page
 from clownfish.config import load_config, schema
@@ -52,6 +53,8 @@ app.add_typer(lab_app, name="lab")
 app.command("bench")(bench_command)
 app.command("calibrate")(calibrate_command)
 app.command("tune")(tune_command)
+app.command("status")(status_command)
+app.command("health")(health_command)
 
 ConfigFile = Annotated[Path, typer.Argument(help="TOML file", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value; repeatable.")]

@@ -20,7 +20,6 @@ from rich.console import Console
 from clownfish.cli.onerun import play, read_answers, score_labels
 from clownfish.cli.options import RunOptions, answers_file, build_config, pair_name
 from clownfish.cli.outcome import Outcome
-from clownfish.cli.summary import labelled
 from clownfish.cli.tables import cpu_s
 from clownfish.config import read_toml, validate_as
 from clownfish.errors import ConfigError
@@ -35,6 +34,7 @@ from clownfish.lab.recorded import in_cloud
 from clownfish.lab.throughput import Reading, rates
 from clownfish.messages import Status
 from clownfish.metrics import Histogram
+from clownfish.overview import labelled
 from clownfish.settings import Config
 from clownfish.sources import is_live, truth_of
 from clownfish.supervisor import Spec, Supervisor
@@ -318,11 +318,11 @@ def _add(total: dict[str, Any], more: Mapping[str, Any]) -> None:
 def _add_counts(result: Result, outcome: Outcome) -> None:
     fusion, uplink = outcome.statuses.get("fusion"), outcome.statuses.get("uplink")
     if fusion is not None:
-        _add(result.lags, labelled(fusion, "lag", "windows"))
+        _add(result.lags, labelled(fusion.counters, "lag", "windows"))
         result.latency.merge(fusion.histograms.get("capture_to_fused", {}))
         _add(result.lost, {"missing": fusion.counters.get("windows_missing", 0)})
     if uplink is not None:
-        _add(result.lost, labelled(uplink, "dropped", "reason"))
+        _add(result.lost, labelled(uplink.counters, "dropped", "reason"))
 
 
 def _score(part: Part, result: Result, config: Config, outcome: Outcome, answers: Path, pair: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from rich.console import Console
 from rich.table import Table
 
@@ -12,6 +10,7 @@ from clownfish.cli.tables import plain_table
 from clownfish.evaluation.metrics import accuracy, weighted_f1
 from clownfish.messages import Status
 from clownfish.metrics import Histogram
+from clownfish.overview import labelled
 from clownfish.sources.truth import Truth
 
 _MEANS = {
@@ -79,10 +78,10 @@ def _cloud(outcome: Outcome, windows: int) -> list[tuple[str, str]]:
         ("answered / too late for fusion", f"{answered} / {late}"),
         ("answers corrected afterwards", str(_count(status, "fusion", "revisions"))),
     ]
-    dropped = labelled(status["uplink"], "dropped", "reason")
+    dropped = labelled(status["uplink"].counters, "dropped", "reason")
     if dropped:
         rows.append(("not answered, by reason", ", ".join(f"{reason} {count}" for reason, count in dropped.items())))
-    lags = labelled(status["fusion"], "lag", "windows")
+    lags = labelled(status["fusion"].counters, "lag", "windows")
     if lags:
         shown = ", ".join(
             f"{lag}: {count}" for lag, count in sorted(lags.items(), key=lambda item: int(item[0].rstrip("+")))
@@ -114,12 +113,6 @@ def _processes(outcome: Outcome) -> Table:
 
 def _count(statuses: dict[str, Status], process: str, name: str) -> int:
     return statuses[process].counters.get(name, 0) if process in statuses else 0
-
-
-def labelled(status: Status, name: str, label: str) -> dict[str, int]:
-    """{label's value: count} of the counters `name{label="value"}` that are not zero."""
-    pattern = re.compile(rf'{name}{{{label}="([^"]*)"}}')
-    return {match[1]: count for key, count in status.counters.items() if (match := pattern.fullmatch(key)) and count}
 
 
 def _ms(histogram: Histogram, q: float) -> str:

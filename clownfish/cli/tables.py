@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import psutil
 from rich.table import Table
 
-from clownfish.messages import Status
+from clownfish.overview import done, drops
 from clownfish.supervisor import Child
 
 
@@ -25,31 +25,6 @@ def cpu_s(pid: int) -> float | None:
         times = psutil.Process(pid).cpu_times()
         return float(times.user + times.system)
     return None
-
-
-def drops(counters: Mapping[str, int]) -> int:
-    """Messages and windows that a service has dropped, for whatever reason."""
-    return sum(
-        count for name, count in counters.items() if name.startswith(("dropped{", "malformed{", "frames_dropped{"))
-    )
-
-
-_DONE = {
-    "capture": 'sent{socket="window"}',
-    "window": "windows",
-    "local": "windows_inferred",
-    "filter": 'sent{socket="uplink"}',
-    "uplink": "windows_answered",
-    "fusion": "windows_answered",
-    "sink": "written",
-    "router": "answered",
-    "worker": "jobs_done",
-}
-"""The counter that says best what a service has done."""
-
-
-def done(service: str, status: Status) -> int:
-    return status.counters.get(_DONE[service], 0)
 
 
 def status_table(children: Mapping[str, Child]) -> Table:

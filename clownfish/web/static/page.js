@@ -20,6 +20,7 @@ function connect() {
   socket.binaryType = "arraybuffer";
   socket.onmessage = (event) => read(event.data);
   socket.onclose = (event) => {
+    heard = 0;
     status("bad", event.reason || "the graph is away; trying again …");
     setTimeout(connect, RETRY_MS);
   };

@@ -1,0 +1,91 @@
+"""Gains: what the answers of the cloud changed, counted for each stream without knowing the truth (layer 0).
+
+Of each answer of the cloud that is applied: does the small model say the same label for that window (agreement), and is
+any label that had been said before another one since (a correction)? A correction is a change of mind towards the model
+that is right more often; that it was for the better, only the truth could tell. Corrections for each megabyte sent are
+what the uplink buys.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from clownfish.messages import FusedResult, LocalResult, RemoteResult, WindowKey
+
+STREAMS = 64
+"""Streams that have figures of their own; all others share theirs, so that labels are few whatever is configured."""
+OTHER = "other"
+_KEPT = 16_384
+"""Windows of all streams whose labels are remembered."""
+
+
+@dataclass(slots=True)
+class _Said:
+    local: int
+    """What the small model said: a class's number."""
+    label: str
+    """What was said last."""
+
+
+class Gains:
+    """`counts` grows only; its keys are names of counters. `gauges` are of the streams that have their own."""
+
+    def __init__(self, streams: Iterable[str], kept: int = _KEPT) -> None:
+        self._own = set(list(streams)[:STREAMS])
+        self._kept = kept
+        self._said: OrderedDict[WindowKey, _Said] = OrderedDict()
+        self._early: OrderedDict[WindowKey, int] = OrderedDict()
+        """What the cloud said of windows before the small model did."""
+        self.counts: Counter[str] = Counter()
+        self.gauges: dict[str, float] = {}
+
+    def local(self, result: LocalResult, answers: Sequence[object]) -> None:
+        """The small model's answer was taken; `answers` came of it, the real-time one among them."""
+        for answer in answers:
+            if isinstance(answer, FusedResult) and answer.revision == 0 and answer.key == result.key:
+                self._said[result.key] = _Said(int(result.p.argmax()), answer.label)
+                if len(self._said) > self._kept:
+                    self._said.popitem(last=False)
+                if result.key in self._early:
+                    self._agree(result.stream, self._early.pop(result.key) == self._said[result.key].local)
+                self.counts[f'stream_answers{{stream="{self._name(answer.stream)}"}}'] += 1
+                self._gauge("beta", answer.stream, answer.beta)
+                if answer.source == "remote" and answer.lag is not None:  # the cloud was faster than the edge
+                    self._gauge("last_lag", answer.stream, float(answer.lag))
+
+    def remote(self, result: RemoteResult, revised: Sequence[object]) -> None:
+        """The cloud's answer was applied; `revised` came of it."""
+        stream, label = self._name(result.stream), int(result.p.argmax())
+        said = self._said.get(result.key)
+        if said is not None:
+            self._agree(result.stream, said.local == label)
+        else:
+            self._early[result.key] = label
+            if len(self._early) > self._kept:
+                self._early.popitem(last=False)
+        corrected = 0
+        for answer in revised:
+            if not isinstance(answer, FusedResult) or answer.final:
+                continue
+            if answer.lag is not None:
+                self._gauge("last_lag", answer.stream, float(answer.lag))
+            before = self._said.get(answer.key)
+            if before is not None and before.label != answer.label:
+                before.label = answer.label
+                corrected += 1
+        self.counts[f'labels_corrected{{stream="{stream}"}}'] += corrected
+        effect = "corrected" if corrected else "confirmed" if revised or said is not None else "in_time"
+        self.counts[f'corrections{{stream="{stream}",effect="{effect}"}}'] += 1
+
+    def _agree(self, stream: str, agrees: bool) -> None:
+        local = "agrees" if agrees else "differs"
+        self.counts[f'remote_answers{{stream="{self._name(stream)}",local="{local}"}}'] += 1
+
+    def _name(self, stream: str) -> str:
+        return stream if stream in self._own else OTHER
+
+    def _gauge(self, name: str, stream: str, value: float) -> None:
+        if stream in self._own:
+            self.gauges[f'{name}{{stream="{stream}"}}'] = value

@@ -1,0 +1,193 @@
+"""Every measure that services publish, under the name and with the words that Prometheus gets (layer 0).
+
+A service counts `bytes_sent`; Prometheus hears `clownfish_uplink_sent_bytes_total` and what that means. A measure that
+is not described here is exported all the same, without words; a test holds that a running graph has none such.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Measure(NamedTuple):
+    """One family of samples."""
+
+    services: tuple[str, ...]
+    """Who publishes it; empty: every service may."""
+    name: str
+    """What the service calls it, without labels."""
+    kind: Kind
+    metric: str
+    """What Prometheus calls it, behind `clownfish_SERVICE_`, without `_total`."""
+    labels: str
+    help: str
+
+
+def _measures(*rows: tuple[str, str, Kind, str, str, str]) -> tuple[Measure, ...]:
+    return tuple(
+        Measure(tuple(who.split()), name, kind, metric or name, labels, text)
+        for who, name, kind, metric, labels, text in rows
+    )
+
+
+_C: Kind = "counter"
+_G: Kind = "gauge"
+_H: Kind = "histogram"
+
+MESSAGES = "messages_"
+"""Before the name of what a socket counts: a service's own `sent` counts windows, a socket's counts messages."""
+
+MEASURES = _measures(
+    # every service
+    ("", "sent", _C, "messages_sent", "socket", "Messages sent from this socket."),
+    ("", "received", _C, "messages_received", "socket", "Messages received on this socket."),
+    ("", "dropped", _C, "messages_dropped", "socket, reason", "Messages not sent: the receiver is slow or away."),
+    ("", "malformed", _C, "messages_malformed", "socket", "Messages dropped because they could not be read."),
+    ("", "working_seconds", _G, "", "", "How long the working thread is at what it does now; 0: at nothing."),
+    ("capture", "frames", _C, "", "stream", "Frames captured and handed on."),
+    ("capture", "frames_dropped", _C, "", "reason", "Frames lost in the capturing process itself."),
+    ("capture", "sources_open", _G, "", "", "Sources that may deliver frames."),
+    ("capture", "stalled", _G, "", "stream", "1 while a source that should deliver delivers nothing."),
+    ("capture", "stalls", _C, "", "", "How often a source stopped delivering."),
+    ("capture", "source_errors", _C, "", "", "How often a source broke off."),
+    ("capture", "source_retries", _C, "", "", "How often a source was opened again."),
+    ("window", "frames", _C, "", "", "Frames taken."),
+    ("window", "windows", _C, "", "", "Windows formed."),
+    ("window", "frames_missing", _C, "", "", "Frames that never came, seen as holes in their numbers."),
+    ("window", "incomplete", _C, "windows_incomplete", "", "Windows not formed because a frame was missing."),
+    ("window", "duplicates", _C, "frames_duplicate", "", "Frames that came twice or went back."),
+    ("window", "old_epoch", _C, "frames_old_epoch", "", "Frames of a capture that is over."),
+    ("window", "resized", _C, "streams_resized", "", "Streams whose frames changed their size."),
+    ("window", "evicted", _C, "streams_evicted", "", "Streams forgotten to make room for others."),
+    ("local", "windows_inferred", _C, "", "", "Windows that the small model answered."),
+    ("local", "windows_skipped", _C, "", "", "Windows skipped because a newer one waited."),
+    ("local", "model", _H, "model_seconds", "", "The small model, for one batch."),
+    ("local", "queued", _H, "queued_seconds", "", "From a window's newest frame to the start of its inference."),
+    ("local", "waiting", _G, "", "", "Windows that wait for the small model."),
+    ("filter", "windows", _C, "", "", "Windows the filter was asked about."),
+    ("filter", "rhos", _C, "", "", "Similarities taken."),
+    ("filter", "rhos_stale", _C, "", "", "Similarities that came twice, or of a stream that is over."),
+    ("filter", "sent", _C, "windows_sent", "why", "Windows chosen for the cloud."),
+    ("filter", "released", _C, "windows_released", "why", "Windows not chosen."),
+    ("filter", "transitions_missed", _C, "", "", "Windows that the policy wanted and that were gone."),
+    ("filter", "waiting", _G, "", "", "Windows that wait for their similarity."),
+    ("uplink", "windows_offered", _C, "", "", "Windows that came to be sent."),
+    ("uplink", "windows_sent", _C, "", "", "Windows sent to the cloud."),
+    ("uplink", "windows_resent", _C, "", "", "Windows of which the router asked for frames again."),
+    ("uplink", "windows_answered", _C, "", "", "Windows that the cloud answered in time."),
+    ("uplink", "dropped", _C, "windows_dropped", "reason", "Windows not answered, by reason."),
+    ("uplink", "ignored", _C, "answers_ignored", "reason", "Answers of no use: late, or given twice."),
+    ("uplink", "bytes_sent", _C, "sent_bytes", "", "Bytes sent to the cloud, frames and requests."),
+    ("uplink", "frames_sent", _C, "", "", "Frames sent to the cloud."),
+    ("uplink", "sessions", _C, "", "", "Sessions begun with a router."),
+    ("uplink", "refused", _C, "sessions_refused", "", "How often the cloud refused this edge."),
+    ("uplink", "handshakes_failed", _C, "", "", "How often edge and cloud did not come together."),
+    ("uplink", "connected", _G, "", "", "1 while the cloud grants credit."),
+    ("uplink", "waiting", _G, "", "", "Windows that wait for credit."),
+    ("uplink", "in_flight", _G, "", "", "Windows sent and not answered yet."),
+    ("uplink", "oldest_waiting_seconds", _G, "", "", "Since the capture of the oldest window that waits for credit."),
+    ("uplink", "oldest_in_flight_seconds", _G, "", "", "Since the capture of the oldest window in flight."),
+    ("uplink", "encode", _H, "encode_seconds", "", "Encoding the frames of one window."),
+    ("uplink", "round_trip", _H, "round_trip_seconds", "", "From a window's sending to its answer."),
+    ("uplink", "cloud_model", _H, "cloud_model_seconds", "", "What of the round trip a worker decoded and inferred."),
+    ("uplink", "capture_to_answer", _H, "capture_to_answer_seconds", "", "From capture to the cloud's answer."),
+    ("fusion", "windows_answered", _C, "", "", "Windows answered in real time."),
+    ("fusion", "windows_missing", _C, "", "", "Windows formed and never answered, whoever lost them."),
+    ("fusion", "finals_missing", _C, "", "", "Windows answered by a process before, and closed by none."),
+    ("fusion", "answers", _C, "", "source", "Real-time answers, by what they rest on."),
+    ("fusion", "stream_answers", _C, "", "stream", "Real-time answers of each stream."),
+    ("fusion", "remote_answers", _C, "", "stream, local",
+     "Answers of the cloud that were applied: the small model says the same label for the window, or another."),
+    ("fusion", "corrections", _C, "arrivals", "stream, effect",
+     "Answers of the cloud that were applied: a label said before is another one since, or none is; or none was said."),
+    ("fusion", "labels_corrected", _C, "", "stream", "Windows whose label a late answer changed."),
+    ("fusion", "revisions", _C, "", "", "Windows whose probabilities a late answer changed."),
+    ("fusion", "lag", _H, "lag_windows", "", "How many windows late an applied answer of the cloud was (16: or more)."),
+    ("fusion", "last_lag", _G, "last_lag_windows", "stream", "Lag of the newest answer that was applied."),
+    ("fusion", "beta", _G, "", "stream", "β of the newest answer: how much influence of the cloud is left."),
+    ("fusion", "remote_applied", _C, "", "", "Answers of the cloud that became anchors."),
+    ("fusion", "remote_late", _C, "", "", "Answers of the cloud for windows beyond the horizon."),
+    ("fusion", "remote_duplicate", _C, "", "", "Answers of the cloud for windows that had one."),
+    ("fusion", "remote_stale", _C, "", "", "Answers of the cloud for streams that are over."),
+    ("fusion", "local_duplicate", _C, "", "", "Local answers for windows that were answered."),
+    ("fusion", "local_stale", _C, "", "", "Local answers for streams that are over."),
+    ("fusion", "refused", _C, "answers_refused", "", "Answers that are no distribution over the classes."),
+    ("fusion", "streams_open", _G, "", "", "Streams that are not finished."),
+    ("fusion", "capture_to_fused", _H, "capture_to_fused_seconds", "", "From a window's newest frame to its answer."),
+    ("fusion", "graph_overhead", _H, "graph_overhead_seconds", "", "The same without the model's time."),
+    ("sink", "written", _C, "", "", "Answers written."),
+    ("sink", "dropped", _C, "answers_dropped", "reason", "Answers that could not be written."),
+    ("sink", "streams_ended", _C, "", "", "Ends of streams written."),
+    ("record", "notes", _C, "", "", "Notes taken down."),
+    ("record", "notes_lost", _C, "", "", "Notes that never came."),
+    ("record", "rows_refused", _C, "", "", "Rows of the wrong size."),
+    ("record", "rows_unwritten", _C, "", "", "Rows that the disk did not take."),
+    ("record", "dropped", _C, "failures", "reason", "How often the record could not be written."),
+    ("router", "windows", _C, "", "", "Windows given to the pool of workers."),
+    ("router", "answered", _C, "windows_answered", "", "Windows answered."),
+    ("router", "requeued", _C, "windows_requeued", "", "Windows that a worker failed, and another got."),
+    ("router", "dropped", _C, "windows_dropped", "reason", "Windows not answered, by reason."),
+    ("router", "evicted", _C, "workers_evicted", "reason", "Workers given up."),
+    ("router", "stale_results", _C, "", "", "Results for windows that the worker did not hold."),
+    ("router", "limited", _C, "messages_limited", "reason", "Messages of devices over their limits."),
+    ("router", "cut", _C, "connections_cut", "socket, reason", "Connections cut."),
+    ("router", "refused_keys", _C, "", "", "Handshakes refused: a key that is not authorized."),
+    ("router", "handshakes_failed", _C, "", "socket, reason", "Handshakes that came to nothing."),
+    ("router", "sessions_replaced", _C, "", "", "Sessions ended because their device began another."),
+    ("router", "edges_turned_away", _C, "", "", "Hellos refused: no worker has the edge's classes."),
+    ("router", "frames_without_session", _C, "", "", "Frames of nobody."),
+    ("router", "requests_without_session", _C, "", "", "Requests of nobody."),
+    ("router", "requests_repeated", _C, "", "", "Requests that came twice."),
+    ("router", "overdrawn", _C, "requests_overdrawn", "", "Requests beyond their credit."),
+    ("router", "incomplete", _C, "requests_incomplete", "", "Requests whose frames never came."),
+    ("router", "frames_missing", _C, "", "", "Frames asked for again."),
+    ("router", "frames_evicted", _C, "", "", "Frames that left the cache to make room."),
+    ("router", "frames_orphaned", _C, "", "", "Frames whose predecessors are missing."),
+    ("router", "workers", _G, "", "", "Workers that are ready."),
+    ("router", "edges", _G, "", "", "Edges connected."),
+    ("router", "waiting", _G, "", "", "Windows that wait for a worker."),
+    ("router", "held", _G, "", "", "Windows that workers hold."),
+    ("router", "cache_bytes", _G, "", "", "Frames in the cache."),
+    ("worker", "jobs_done", _C, "", "", "Windows that the large model answered."),
+    ("worker", "dropped", _C, "jobs_dropped", "reason", "Windows not answered, by reason."),
+    ("worker", "handshakes_failed", _C, "", "", "How often worker and router did not come together."),
+    ("worker", "job", _H, "job_seconds", "", "Decoding and the large model, for one window."),
+    ("metrics", "scrapes", _C, "", "", "Times that /metrics was read."),
+    ("metrics", "refused", _C, "requests_refused", "reason", "Requests that were not served."),
+    ("trace", "events", _C, "", "", "Moments of sampled windows, as services said them."),
+    ("trace", "spans", _C, "", "", "Spans exported."),
+    ("trace", "spans_lost", _C, "", "reason", "Spans that the collector did not take, or whose end never came."),
+    ("supervisor", "restarts", _C, "", "process", "How often a process had to be started again."),
+    ("supervisor", "live", _G, "", "process", "0 where a process hangs: the graph should be started again."),
+    ("supervisor", "ready", _G, "", "process", "1 while a process does its work."),
+    ("supervisor", "silent_seconds", _G, "", "process", "Since a process's last sign of life."),
+)  # fmt: skip
+
+_FOUND = {(service, each.name): each for each in MEASURES for service in (each.services or ("",))}
+
+
+def measure_of(service: str, name: str, kind: Kind, socket: bool = False) -> Measure:
+    """What is known of a service's measure. `socket`: its labels name one, so that every service has the like."""
+    known = (None if socket else _FOUND.get((service, name))) or _FOUND.get(("", name))
+    if socket and (service, name) in _FOUND and "socket" in _FOUND[service, name].labels:
+        known = _FOUND[service, name]
+    if known is not None and known.kind == kind:
+        return known
+    return Measure((service,), name, kind, f"{name}_seconds" if kind == "histogram" else name, "", "")
+
+
+def markdown() -> str:
+    """All of them as a table, for docs/metrics.md."""
+    lines = ["| metric | kind | labels | |", "|---|---|---|---|"]
+    for each in MEASURES:
+        suffix = "_total" if each.kind == "counter" else ""
+        name = f"clownfish_{'+'.join(each.services) or '*'}_{each.metric}{suffix}"
+        labels = ", ".join(filter(None, [*(s for s in each.services if s in SEVERAL), each.labels]))
+        lines.append(f"| `{name}` | {each.kind} | {labels} | {each.help} |")
+    return "\n".join(lines) + "\n"
+
+
+SEVERAL = ("worker", "sink")
+"""Services of which there may be several processes: their name is a label."""

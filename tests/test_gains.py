@@ -1,0 +1,100 @@
+"""What the cloud's answers changed: agreement and corrections, on a real fusion machine."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clownfish.fused_streams import FusedStreams
+from clownfish.fusion import Fusion
+from clownfish.gains import OTHER, STREAMS, Gains
+from clownfish.messages import LocalResult, RemoteResult
+
+SURE = np.array([0.9, 0.1]), np.array([0.1, 0.9])
+
+
+class Bench:
+    """Fusion as the service runs it, with its gains."""
+
+    def __init__(self, *streams: str) -> None:
+        self.gains = Gains(streams)
+        self.streams = FusedStreams(
+            lambda key: Fusion(theta=0.5, stream=key.stream, epoch=key.epoch, classes=("a", "b")), size=16, stride=4
+        )
+
+    def local(self, stream: str, t: int, label: int, rho: float = 1.0) -> None:
+        result = LocalResult(stream, 1, t, SURE[label], rho if t else None, 0, 0)
+        self.gains.local(result, self.streams.local(result, 0.0))
+
+    def remote(self, stream: str, t: int, label: int) -> None:
+        result = RemoteResult(stream, 1, t, SURE[label], "m")
+        unused = self.streams.unused
+        revised = self.streams.remote(result, 0.0)
+        if self.streams.unused == unused:
+            self.gains.remote(result, revised)
+
+    def counts(self, stream: str = "cam") -> dict[str, int]:
+        mine = {key: count for key, count in self.gains.counts.items() if f'stream="{stream}"' in key and count}
+        return {key.replace(f'stream="{stream}"', "").replace("{,", "{"): count for key, count in mine.items()}
+
+
+def test_an_answer_that_agrees_confirms_and_one_that_differs_corrects_what_was_said_since() -> None:
+    bench = Bench("cam")
+    for t in range(4):
+        bench.local("cam", t, 0)
+    bench.remote("cam", 3, 0)
+    assert bench.counts() == {
+        "stream_answers{}": 4, 'remote_answers{local="agrees"}': 1, 'corrections{effect="confirmed"}': 1,
+    }  # fmt: skip
+    bench.remote("cam", 1, 1)
+    assert bench.counts()['remote_answers{local="differs"}'] == 1
+    assert bench.counts()['corrections{effect="corrected"}'] == 1
+    assert bench.counts()["labels_corrected{}"] == 2, "windows 1 and 2; 3 is an anchor of its own"
+    assert bench.gains.gauges['last_lag{stream="cam"}'] == 2
+
+
+def test_an_answer_that_comes_before_the_small_models_corrects_nothing_and_is_compared_when_that_comes() -> None:
+    bench = Bench("cam")
+    bench.remote("cam", 0, 1)
+    assert bench.counts() == {'corrections{effect="in_time"}': 1}
+    bench.local("cam", 0, 0)
+    assert bench.counts()['remote_answers{local="differs"}'] == 1
+    assert "labels_corrected{}" not in bench.counts()
+
+
+def test_an_answer_that_changes_nothing_is_not_counted() -> None:
+    bench = Bench("cam")
+    bench.local("cam", 0, 0)
+    bench.remote("cam", 0, 1)
+    before = bench.counts()
+    bench.remote("cam", 0, 1)
+    assert bench.counts() == before
+
+
+def test_labels_are_few_however_many_streams_there_are() -> None:
+    names = [f"s{i}" for i in range(STREAMS + 20)]
+    bench = Bench(*names)
+    for name in [*names, "nobody configured this"]:
+        bench.local(name, 0, 0)
+        bench.remote(name, 0, 1)
+    assert {key.partition('stream="')[2].partition('"')[0] for key in bench.gains.counts} == {*names[:STREAMS], OTHER}
+    assert bench.counts(OTHER)["stream_answers{}"] == 21
+    assert len(bench.gains.gauges) == 2 * STREAMS
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(0, 1)), max_size=60))
+def test_counts_add_up_whatever_comes_in_whatever_order(events: list[tuple[bool, int, int]]) -> None:
+    bench, newest = Bench("cam"), -1
+    for is_local, t, label in events:
+        if is_local:
+            newest += 1
+            bench.local("cam", newest, label)
+        else:
+            bench.remote("cam", t, label)
+    counts = bench.counts()
+    arrivals = sum(count for key, count in counts.items() if key.startswith("corrections{"))
+    compared = sum(count for key, count in counts.items() if key.startswith("remote_answers{"))
+    assert counts.get("stream_answers{}", 0) == newest + 1
+    assert compared <= arrivals
+    assert counts.get("labels_corrected{}", 0) >= counts.get('corrections{effect="corrected"}', 0)
