@@ -15,6 +15,7 @@ from clownfish.lab.figures import Line, Use, numbers
 from clownfish.lab.fusion_cost import fusion_lines
 from clownfish.lab.hostile import hostile_lines
 from clownfish.lab.overhead import overhead_lines
+from clownfish.lab.page_cost import page_lines
 from clownfish.lab.replay_cost import replay_lines
 from clownfish.lab.rpc import require_grpc
 from clownfish.lab.streams import stream_lines
@@ -32,12 +33,20 @@ class Effort:
     graph_s: float = 20.0
     streams_s: float = 10.0
     hostile_messages: int = 1_000_000
+    page_repeats: int = 3
     resolution: float = 0.0
     """Gap between the number of streams that is held and the one that is not, as a share of the first."""
 
 
 QUICK = Effort(
-    fusion_repeats=5, fusion_calls=50, settle_s=2.0, graph_s=6.0, streams_s=3.0, hostile_messages=20_000, resolution=0.5
+    fusion_repeats=5,
+    fusion_calls=50,
+    settle_s=2.0,
+    graph_s=6.0,
+    streams_s=3.0,
+    hostile_messages=20_000,
+    page_repeats=1,
+    resolution=0.5,
 )
 """A minute or two; its percentiles rest on few windows."""
 
@@ -96,6 +105,9 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> BenchResult:
                 more, used = stream_lines(
                     folder, clip, cores, effort.settle_s, effort.streams_s, effort.resolution, say
                 )
+                lines, uses = lines + more, uses + used
+            if "page" in options.parts:
+                more, used = page_lines(folder, clip, effort.settle_s, effort.graph_s, effort.page_repeats, say)
                 lines, uses = lines + more, uses + used
             if "hostile" in options.parts:
                 lines += hostile_lines(folder, source, pair, effort.hostile_messages, effort.graph_s, say)
