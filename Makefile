@@ -13,7 +13,7 @@ help: ## Say what each target does
 setup: $(VENV)/.dev ## Set up everything for development in .venv
 
 demo: $(VENV)/.run ## Play a stream through edge and cloud on this machine, and sum up (no data, no network needed)
-	$(BIN)/clownfish run puppets:test/0 --seconds 60 --picture runs/demo.png
+	$(BIN)/clownfish run puppets:test/0 --seconds 60 --picture runs/demo.png --web $(DEMO_ARGS)
 
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -34,7 +34,7 @@ clean: ## Remove what was set up and built
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One stamp for each set of extras; a set is installed anew when the requirements change.
-$(VENV)/.run: EXTRAS = torch,plot
+$(VENV)/.run: EXTRAS = torch,plot,web
 $(VENV)/.dev: EXTRAS = dev
 $(VENV)/.bench: EXTRAS = bench
 $(VENV)/.run $(VENV)/.dev $(VENV)/.bench: pyproject.toml constraints.txt

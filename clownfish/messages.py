@@ -199,6 +199,17 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkShape:
+    """page → link: what the simulated link is to be like from now on."""
+
+    rate_mbit: float | None
+    """None: no cap."""
+    delay_ms: float
+    """One way."""
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Any service → supervisor, once a second: counters, gauges and latency histograms; all that is ever watched."""
 

@@ -163,6 +163,42 @@ class RecordSection(Section):
     """Where everything that fusion saw is kept, one file per stream and epoch, for `clownfish eval replay`."""
 
 
+Listen = Annotated[str, Bounds(pattern=r"^([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}$")]
+Loopback = Annotated[str, Bounds(pattern=r"^tcp://127\.0\.0\.1:\d{1,5}$")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Section):
+    listen: Listen = "127.0.0.1:8642"
+    """HOST:PORT of the live page (needs the extra `web`)."""
+    token_file: str = ""
+    """File with a token that browsers show once, `http://HOST:PORT/?token=…`; needed on addresses that others reach."""
+    windows: Annotated[int, Bounds(ge=50, le=5000)] = 600
+    """The newest of each stream that are drawn."""
+    frames_per_s: Annotated[float, Bounds(gt=0, le=60)] = 10.0
+    """Of each stream, that are shown."""
+
+    def __post_init__(self) -> None:
+        if not self.token_file and is_exposed(f"tcp://{self.listen}"):
+            raise ValueError(f"others than this host reach {self.listen}: give token_file, or listen on 127.0.0.1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link(Section):
+    """A simulated link between uplink and router, on this host, for a demonstration."""
+
+    control: Loopback
+    """Where the uplink connects."""
+    data: Loopback
+    to_control: Loopback
+    """Where the router listens."""
+    to_data: Loopback
+    rate_mbit: Annotated[float, Bounds(gt=0)] | None = None
+    """To begin with, each way; without: no cap."""
+    delay_ms: Annotated[float, Bounds(ge=0, le=10_000)] = 0.0
+    """One way."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CanarySection(Section):
     model: str
@@ -243,9 +279,6 @@ class Worker(Section):
         _both_keys(self.key, self.router_key)
 
 
-Listen = Annotated[str, Bounds(pattern=r"^([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}$")]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Metrics(Section):
     listen: Listen = "127.0.0.1:9464"
@@ -320,6 +353,8 @@ class Config(Section):
     router: Router | None = None
     worker: Worker | None = None
     pool: Pool | None = None
+    page: Page | None = None
+    link: Link | None = None
     metrics: Metrics | None = None
     trace: Trace | None = None
 

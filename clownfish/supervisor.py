@@ -71,6 +71,10 @@ def plan(config: Config) -> list[Spec]:
         specs += [Spec("sink", sink.name) for sink in config.sinks]
         if config.record is not None:
             specs.append(Spec("record"))
+        if config.page is not None:
+            specs.append(Spec("page"))
+        if config.link is not None:
+            specs.append(Spec("link"))
         specs.append(Spec("fusion"))
         if config.uplink is not None:
             specs += [Spec("uplink"), Spec("filter")]
@@ -203,11 +207,12 @@ class Supervisor:
             "sink",
             "record",
             "pool",
+            "link",
             "worker",
             "router",
             "trace",
         )
-        for service in (*order, "metrics"):
+        for service in (*order, "page", "metrics"):
             await self._end([c for c in self.children.values() if c.spec.service == service], _STOP_S)
         with contextlib.suppress(asyncio.TimeoutError, ClownfishError):  # their last counters may still be on the way
             await asyncio.wait_for(self.run_until(self._all_said_goodbye), 1.0)

@@ -288,11 +288,14 @@ _FIELDS: dict[str, _Field] = {
     **dict.fromkeys(("pid", "process"), _COUNT),
     **dict.fromkeys(("windows_total", "bytes_total", "lease_ms", "deadline_ms", "job", "done", "credit"), _COUNT),
     **dict.fromkeys(("width", "height"), _SIDE),
-    **dict.fromkeys(("live", "final"), _BOOL),
-    **dict.fromkeys(("confidence", "alpha", "beta", "model_ms", "at_s"), _REAL),
+    **dict.fromkeys(("live", "final", "cut"), _BOOL),
+    **dict.fromkeys(("confidence", "alpha", "beta", "model_ms", "at_s", "delay_ms"), _REAL),
     **dict.fromkeys(("numbers", "runs", "places"), _NUMBERS),
     "what": _NAME,
-    "value": _plain(lambda v: v is None or (isinstance(v, float) and math.isfinite(v)), "a number, or none"),
+    **dict.fromkeys(
+        ("value", "rate_mbit"),
+        _plain(lambda v: v is None or (isinstance(v, float) and math.isfinite(v)), "a number, or none"),
+    ),
     "feature": _vector(MAX_FEATURES),
     "messages": _tuple_of(_Field(_pack_noted, _unpack_noted), MAX_NOTED),
     "rho": _UNIT_OR_NONE,
@@ -353,6 +356,7 @@ KINDS: tuple[type, ...] = (
     messages.Event,
     messages.Note,
     protocol.Frames,
+    messages.LinkShape,
 )
 
 _NOTED = (

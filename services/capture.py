@@ -25,12 +25,17 @@ _MAX_RETRY_S = 30.0
 class _Capture:
     """One stream, epoch after epoch."""
 
-    def __init__(self, process: Process, outbox: Outbox, stream: Stream) -> None:
+    def __init__(self, process: Process, outbox: Outbox, stream: Stream, page: Outbox | None) -> None:
         self._process = process
         self._outbox = outbox
+        self._page = page
+        """Gets some of the frames, to be looked at."""
+        self._shown_ns = 0
         self._stream = stream
         self._live = stream.pace == "realtime"
         self._log = process.log.bind(stream=stream.name)
+        if page is not None and process.config.page is not None:
+            self._show_every_ns = int(0.95e9 / process.config.page.frames_per_s)
         own = stream in process.config.streams[:STREAMS]
         self._label = f'{{stream="{stream.name if own else OTHER}"}}'
         self._pending = 0
@@ -64,6 +69,9 @@ class _Capture:
 
         def on_frame(n: int, capture_ns: int, pixels: Pixels) -> None:
             frame = Frame(self._stream.name, self._epoch, n, capture_ns, self._live, pixels)
+            if self._page is not None and capture_ns - self._shown_ns >= self._show_every_ns:
+                self._shown_ns = capture_ns
+                loop.call_soon_threadsafe(self._page.try_send, frame)
             if not self._live:
                 loop.call_soon_threadsafe(self._taken)
                 asyncio.run_coroutine_threadsafe(self._outbox.put(frame), loop).result()
@@ -129,7 +137,11 @@ class _Capture:
 async def serve(process: Process) -> None:
     # Streams that began together deliver together: the queue must hold one burst of them all.
     outbox = process.bus.outbox(process.config.ipc("window"), "window", hwm=8 * len(process.config.streams), large=True)
-    captures = [_Capture(process, outbox, stream) for stream in process.config.streams]
+    page = None
+    if process.config.page is not None:
+        hwm = 2 * len(process.config.streams)
+        page = process.bus.outbox(process.config.ipc("page-frames"), "page-frames", hwm=hwm, large=True)
+    captures = [_Capture(process, outbox, stream, page) for stream in process.config.streams]
     process.before_status(lambda: process.counters.set("sources_open", sum(capture.open for capture in captures)))
     try:
         await process.run_together(*(capture.run() for capture in captures))

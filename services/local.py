@@ -16,7 +16,7 @@ from clownfish.mailbox import Mailbox
 from clownfish.messages import End, Feature, LocalResult, Rho, StreamKey, Window
 from clownfish.models.base import WindowModel
 from clownfish.models.load import load_model
-from clownfish.notes import Notes
+from clownfish.notes import RECORD, Notes
 from clownfish.process import Process, run
 from clownfish.similarity import SIMILARITIES
 from clownfish.similarity.base import Inferred, Similarity
@@ -38,8 +38,8 @@ class _Local:
         self._room = asyncio.Event()
         self._fusion: Outbox = process.bus.outbox(config.ipc("fusion-local"), "fusion", hwm=256)
         self._filter = process.bus.outbox(config.ipc("filter-rho"), "filter", hwm=256) if config.uplink else None
-        self._notes = Notes(process)
         self._tracer = Tracer(process)
+        self._notes = Notes(process, (RECORD,))  # features: the page has no use for them
         streams = max(1, len(config.streams))  # those that began together deliver together
         self._inbox = process.bus.inbox(config.ipc("local"), "windows", (Window, End), hwm=4 * streams, large=True)
         process.before_status(self._count)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clownfish.errors import ConfigError
 from clownfish.messages import Note, StreamKey
-from clownfish.notes import SOCKET
+from clownfish.notes import RECORD
 from clownfish.process import Process, run
 from clownfish.recording import Recording
 from clownfish.records import RecordHeader
@@ -45,7 +45,7 @@ class _Record:
             ) from error
         self._process = process
         self._recording = Recording(folder, lambda key: header_of(process.config, key))
-        self._inbox = process.bus.inbox(process.config.ipc(SOCKET), "notes", (Note,), hwm=1000)
+        self._inbox = process.bus.inbox(process.config.ipc(RECORD), "notes", (Note,), hwm=1000)
         self._failing = False
         process.before_status(lambda: process.counters.mirror(self._recording.counts))
 

@@ -24,12 +24,12 @@ LAYERS: dict[int | str, set[str]] = {
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
         "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits", "health", "measures",
         "exposition", "gains", "spans", "overview", "jobs", "roster", "waiting", "turns", "alarms", "canary",
-        "batching", "autoscale", "crew",
+        "batching", "autoscale", "crew", "timeline", "shaping",
     },
     # bytes and pixels
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
-        "puppets", "shapes", "chunks", "records", "recording", "keys", "section",
+        "web", "puppets", "shapes", "chunks", "records", "recording", "keys", "section",
     },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd"},
@@ -89,6 +89,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("clownfish.cli", "clownfish.training", "clownfish.sinks.console", "clownfish.evaluation", "clownfish.lab"),
     "matplotlib": ("clownfish.evaluation",),
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
+    **dict.fromkeys(("starlette", "uvicorn"), ("clownfish.web.server",)),
     "grpc": ("clownfish.lab",),
     "opentelemetry": ("services.trace",),
     "ray": ("clownfish.pools.ray", "clownfish.lab.ray_serve"),

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,18 +22,20 @@ from clownfish.cli.keys import keys_app
 from clownfish.cli.lab import lab_run_command
 from clownfish.cli.model import model_app
 from clownfish.cli.onerun import run_source
-from clownfish.cli.options import RunOptions
+from clownfish.cli.options import RunOptions, build_config
 from clownfish.cli.status import health_command, status_command
 from clownfish.cli.tables import status_table
+from clownfish.cli.watch import address, check_extra, listen_on, open_browser, with_page
 from clownfish.config import load_config, put_sets, schema, validate
 from clownfish.errors import ClownfishError, ConfigError
 from clownfish.evaluation.cli import eval_app
 from clownfish.evaluation.cli.tune import tune_command
 from clownfish.lab.chaos.cli import chaos_command
 from clownfish.lab.cli import bench_command
+from clownfish.lab.folder import run_folder
 from clownfish.lab.net.cli import lab_app
 from clownfish.pair import DEFAULT, read_pair
-from clownfish.settings import Config, to_tree
+from clownfish.settings import Config, Page, to_tree
 from clownfish.supervisor import Supervisor
 from clownfish.training.cli import calibrate_command, train_app
 
@@ -125,14 +128,48 @@ def run(
     output: Annotated[Path | None, typer.Option(help="Keep every answer in this JSONL file")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw what happened as a timeline (PNG)")] = None,
     record: Record = None,
+    web: Annotated[bool, typer.Option(help="Show it on a live page meanwhile, with a link that can be cut")] = False,
     sets: Sets = None,
 ) -> None:
     """Run one source through edge and cloud on this machine, and sum up."""
     logging.configure("run", "console", "warning")
+    page = ""
+    if web:
+        check_extra()
+        page = listen_on(Page().listen)
     options = RunOptions(
-        source, pair, n_w, codec, cloud, fast, baselines, seconds, output, picture, record, tuple(sets or ())
+        source, pair, n_w, codec, cloud, fast, baselines, seconds, output, picture, record, page, tuple(sets or ())
     )
-    run_source(options, Console())
+    console = Console()
+    if page:
+        _say_page(console, f"http://{page}/")
+    run_source(options, console)
+
+
+def _say_page(console: Console, url: str) -> None:
+    opened = " (opened in your browser)" if open_browser(url) else ""
+    console.print(f"live page: [bold]{url}[/bold]{opened}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def watch(
+    what: Annotated[str, typer.Argument(help="A TOML file as for `up`, or a source as for `run`", show_default=False)],
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT of the page. Default: as configured")] = None,
+    pair: Annotated[str, typer.Option(help="Of a source: models and settings")] = "",
+    sets: Sets = None,
+) -> None:
+    """Start a graph with its live page, until Ctrl-C; of a source, with a cloud on this box and a link between."""
+    check_extra()
+    with ExitStack() as stack:
+        if what.endswith((".toml", ".json")):
+            settings = with_page(load_config(what, sets or ()), listen)
+        else:
+            options = RunOptions(what, pair, page=listen or listen_on(Page().listen), sets=tuple(sets or ()))
+            settings = build_config(options, stack.enter_context(run_folder()))
+        logging.configure("watch", settings.log.format, settings.log.level)
+        _say_page(Console(stderr=True), address(settings))
+        code = asyncio.run(_up(settings))
+    raise typer.Exit(code)
 
 
 def _service(name: str, config: Path, sets: list[str] | None, extra: list[str]) -> None:

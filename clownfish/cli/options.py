@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clownfish.cli.watch import free_ports
 from clownfish.config import put, put_sets, validate
 from clownfish.pair import DEFAULT, read_pair
 from clownfish.settings import Config
@@ -27,6 +28,8 @@ class RunOptions:
     output: Path | None = None
     picture: Path | None = None
     record: Path | None = None
+    page: str = ""
+    """HOST:PORT of the live page; then the link to the cloud is a simulated one, which the page steers."""
     sets: tuple[str, ...] = ()
 
 
@@ -46,9 +49,16 @@ def build_config(options: RunOptions, folder: Path) -> Config:
         "streams": [stream],
         "sinks": [{"name": "answers", "mode": "revisions", "sink": sink}],
     }
+    if options.page:
+        tree["page"] = {"listen": options.page}
     if options.cloud:
         control, data, workers = (f"ipc://{run_dir}/router-{name}.ipc" for name in ("control", "data", "workers"))
-        tree["uplink"] = {**tree.get("uplink", {}), "control": control, "data": data}
+        to = {"control": control, "data": data}
+        if options.page:
+            near_control, near_data, control, data = (f"tcp://127.0.0.1:{port}" for port in free_ports(4))
+            to = {"control": near_control, "data": near_data}
+            tree["link"] = {**to, "to_control": control, "to_data": data}
+        tree["uplink"] = {**tree.get("uplink", {}), **to}
         tree["router"] = {"control": control, "data": data, "workers": workers}
         tree["worker"] = {**worker, "router": workers}
     else:

@@ -15,6 +15,7 @@ from clownfish.lab.figures import Line, Use, numbers
 from clownfish.lab.fusion_cost import fusion_lines
 from clownfish.lab.hostile import hostile_lines
 from clownfish.lab.overhead import overhead_lines
+from clownfish.lab.page_cost import page_lines
 from clownfish.lab.pool_cost import pool_lines
 from clownfish.lab.replay_cost import replay_lines
 from clownfish.lab.router_cost import router_lines
@@ -37,6 +38,7 @@ class Effort:
     router_s: float = 8.0
     router_edges: int = 1000
     pool_s: float = 15.0
+    page_repeats: int = 3
     resolution: float = 0.0
     """Gap between the number of streams that is held and the one that is not, as a share of the first."""
 
@@ -50,6 +52,7 @@ QUICK = Effort(
     hostile_messages=20_000,
     router_s=3.0,
     pool_s=5.0,
+    page_repeats=1,
     resolution=0.5,
 )
 """A minute or two; its percentiles rest on few windows."""
@@ -109,6 +112,9 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> BenchResult:
                 more, used = stream_lines(
                     folder, clip, cores, effort.settle_s, effort.streams_s, effort.resolution, say
                 )
+                lines, uses = lines + more, uses + used
+            if "page" in options.parts:
+                more, used = page_lines(folder, clip, effort.settle_s, effort.graph_s, effort.page_repeats, say)
                 lines, uses = lines + more, uses + used
             if "hostile" in options.parts:
                 lines += hostile_lines(folder, effort.hostile_messages, effort.graph_s, say)

@@ -1,0 +1,213 @@
+"""page: serves the live page. It listens to notes, statuses and a few frames, and gives way to everything else.
+
+What it cannot take is dropped at the sender, counted, and drawn later or never: nothing on the edge waits for a viewer.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from clownfish.codecs.jpeg import Jpeg
+from clownfish.errors import ClownfishError, ConfigError
+from clownfish.messages import Frame, LinkShape, Note, Status
+from clownfish.metrics import Histogram
+from clownfish.notes import PAGE
+from clownfish.process import WATCH_SOCKET, Process, run
+from clownfish.settings import Config, Page
+from clownfish.shaping import Shape
+from clownfish.sources import is_live, open_source, truth_of
+from clownfish.timeline import COLUMNS, Timelines
+from clownfish.web.access import Access, read_token
+from clownfish.web.server import Page as Server
+from clownfish.web.server import frame, ticks
+from clownfish.zoo import read_classes
+
+_TICK_S = 0.1
+_JPEG = Jpeg(quality=80)
+_NICE = 5
+
+
+class _Truth:
+    """What a window shows, where that is known: the context of its middle frame (DESIGN §5.12)."""
+
+    def __init__(self, config: Config) -> None:
+        self._window = config.window
+        self._of = {}
+        for stream in config.streams:
+            try:
+                self._of[stream.name] = None if is_live(stream.source) or stream.loop else truth_of(stream.source)
+            except ClownfishError:
+                self._of[stream.name] = None  # the page shows none; who measures is told elsewhere
+
+    def __call__(self, stream: str, t: int) -> str | None:
+        truth = self._of.get(stream)
+        return None if truth is None else truth.label_at(t * self._window.stride + self._window.size // 2)
+
+
+class _Page:
+    def __init__(self, process: Process, settings: Page, token: str) -> None:
+        config = process.config
+        self._process = process
+        self._names = [stream.name for stream in config.streams]
+        classes = read_classes(config.local.model) if config.local else ()
+        self._timelines = Timelines(classes, self._names, _Truth(config), settings.windows)
+        self._statuses: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._news: set[str] = set()
+        self._frames: dict[str, Frame] = {}
+        self._pictures: dict[str, bytes] = {}
+        self._labels_told = 0
+        self._shape = Shape()
+        self._link = process.bus.outbox(config.ipc("link"), "link", hwm=8) if config.link is not None else None
+        self._notes_inbox = process.bus.inbox(config.ipc(PAGE), "notes", (Note,), hwm=1000)
+        self._frame_inbox = process.bus.inbox(config.ipc("page-frames"), "frames", (Frame,), hwm=16, large=True)
+        self._status_inbox = process.bus.subscriber(config.ipc(WATCH_SOCKET), "statuses", (Status,))
+        self.server = Server(Access(token), self.whole, None if self._link is None else self.steer, self._missed)
+        process.before_status(lambda: process.counters.set("viewers", self.server.viewers))
+
+    def _missed(self) -> None:
+        self._process.counters.add('dropped{reason="viewer"}')
+
+    # -- in
+
+    async def take_notes(self) -> None:
+        async for note in self._notes_inbox:
+            self._timelines.note(note)
+
+    async def take_frames(self) -> None:
+        async for picture in self._frame_inbox:
+            self._frames[picture.stream] = picture
+
+    async def take_statuses(self) -> None:
+        async for status in self._status_inbox:
+            percentiles = {}
+            for name, buckets in status.histograms.items():
+                histogram = Histogram()
+                histogram.merge(buckets)
+                percentiles[name] = [_ms(histogram.percentile(q)) for q in (50, 99)]
+            self._statuses[status.service] = {
+                "state": status.state,
+                "text": status.text,
+                "pid": status.pid,
+                "at": round(time.monotonic(), 3),
+                "counters": status.counters,
+                "gauges": {name: round(value, 4) for name, value in status.gauges.items()},
+                "ms": percentiles,
+            }
+            self._news.add(status.service)
+
+    # -- out
+
+    async def tick(self) -> None:
+        async for _ in ticks(_TICK_S):
+            changes, news, frames = self._timelines.changes(), self._news, self._frames
+            self._news, self._frames = set(), {}
+            if not self.server.viewers:
+                self._pictures.clear()
+                continue
+            pictures = [(self._names.index(name), await self._jpeg(name, shown)) for name, shown in frames.items()]
+            said: dict[str, Any] = {}
+            if changes:
+                said["streams"] = changes
+            if news:
+                said["services"] = {name: self._statuses[name] for name in sorted(news)}
+            if len(self._timelines.labels) != self._labels_told:
+                said["labels"] = self._timelines.labels
+                self._labels_told = len(self._timelines.labels)
+            if said or pictures:
+                self.server.broadcast(frame(said, pictures))
+
+    async def _jpeg(self, name: str, shown: Frame) -> bytes:
+        made = self._pictures[name] = await self._process.in_thread(_JPEG.encode, shown.pixels)
+        return made
+
+    def whole(self) -> bytes:
+        """Everything, for one who comes anew."""
+        config = self._process.config
+        self._labels_told = len(self._timelines.labels)
+        said = {
+            "graph": config.graph.name,
+            "names": self._names,
+            "columns": COLUMNS,
+            "labels": self._timelines.labels,
+            "window": {"size": config.window.size, "stride": config.window.stride},
+            "theta": config.fusion.theta,
+            "capacity": self._timelines.capacity,
+            "cloud": config.uplink is not None,
+            "link": None if self._link is None else _said(self._shape),
+            "streams": self._timelines.whole(),
+            "services": self._statuses,
+            "fps": self._fps(),
+        }
+        return frame(said, [(self._names.index(name), made) for name, made in self._pictures.items()])
+
+    def _fps(self) -> dict[str, float]:
+        return {stream.name: _fps_of(stream.source, stream.fps) for stream in self._process.config.streams}
+
+    def steer(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Change the simulated link. Raises ValueError, TypeError."""
+        unknown = sorted(wanted.keys() - {"rate_mbit", "delay_ms", "cut"})
+        if unknown:
+            raise ValueError(f"unknown key {unknown[0][:40]!r}; expected rate_mbit, delay_ms and cut")
+        rate, delay, cut = (wanted.get(name, getattr(self._shape, name)) for name in ("rate_mbit", "delay_ms", "cut"))
+        if not isinstance(cut, bool):
+            raise ValueError("cut is no truth value")
+        shape = Shape(None if rate is None else float(rate), float(delay), cut)
+        assert self._link is not None  # else the server is not told of this
+        if not self._link.try_send(LinkShape(shape.rate_mbit, shape.delay_ms, shape.cut)):
+            raise ValueError("the link does not listen; look whether the process `link` runs")
+        self._shape = shape
+        self.server.broadcast(frame({"link": _said(shape)}, []))
+        return _said(shape)
+
+
+def _said(shape: Shape) -> dict[str, Any]:
+    return {"rate_mbit": shape.rate_mbit, "delay_ms": shape.delay_ms, "cut": shape.cut}
+
+
+def _ms(ns: float | None) -> float | None:
+    return None if ns is None else round(ns / 1e6, 2)
+
+
+@cache
+def _fps_of(source: str, fps: float | None) -> float:
+    """As the stream says of itself; 30 where it is live, and opening it would take it from capture."""
+    if fps is not None:
+        return fps
+    if is_live(source):
+        return 30.0
+    try:
+        opened = open_source(source)
+    except ClownfishError:
+        return 30.0
+    opened.close()
+    return opened.fps
+
+
+async def serve(process: Process) -> None:
+    settings = process.config.page
+    if settings is None:
+        raise ConfigError("[page] is missing: it says where browsers find this page")
+    os.nice(_NICE)
+    token = read_token(settings.token_file)
+    host, _, port = settings.listen.rpartition(":")
+    service = _Page(process, settings, token)
+    process.ready(f"http://{settings.listen}/")
+    try:
+        await process.run_together(
+            service.take_notes(),
+            service.take_frames(),
+            service.take_statuses(),
+            service.tick(),
+            service.server.serve(host.strip("[]"), int(port)),
+        )
+    finally:
+        service.server.close()
+
+
+if __name__ == "__main__":
+    run("page", serve)
