@@ -98,7 +98,7 @@ async def test_jobs_that_wait_while_the_model_works_share_its_next_run(run_dir: 
 
 
 async def test_a_batch_waits_for_others_no_longer_than_it_may(run_dir: Path) -> None:
-    async with pool(run_dir, batch=4, batch_wait_ms=300.0) as it:
+    async with pool(run_dir, batch=4, batch_wait_ms=800.0) as it:
         it.tell(job(0))
         await it.answers(0)
         it.tell(job(1), job(2))
