@@ -42,7 +42,8 @@ def main(name: str, batch: int, source: str, replicas: int, cores: set[int]) -> 
             self._codec = Jpeg()
             self._model = load_model(name)
 
-        @serve.batch(max_batch_size=batch, batch_wait_timeout_s=0.0)
+        # Ray has no types that are looked at here
+        @serve.batch(max_batch_size=batch, batch_wait_timeout_s=0.0)  # type: ignore[untyped-decorator]
         async def __call__(self, windows: list[list[bytes]]) -> list[Any]:
             frames = [[self._codec.decode(data, WIDTH, HEIGHT) for data in window] for window in windows]
             return list(self._model.infer(frames).p)
