@@ -9,15 +9,26 @@ peer's: no pickle, no extension types.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import msgpack
 import numpy as np
 
 from clownfish import messages, protocol
 from clownfish.errors import WireError
+from clownfish.fields import INT64 as _INT64
+from clownfish.fields import MAX_FRAME_BYTES, MAX_TABLE, Part
+from clownfish.fields import Field as _Field
+from clownfish.fields import blob as _blob
+from clownfish.fields import blobs as _blobs
+from clownfish.fields import counts as _counts
+from clownfish.fields import is_int as _is_int
+from clownfish.fields import next_part as _next_part
+from clownfish.fields import plain as _plain
+from clownfish.fields import table as _table
+from clownfish.fields import tuple_of as _tuple_of
 
 MAGIC = b"CF"
 VERSION = 3
@@ -32,73 +43,11 @@ MAX_FEATURES = 65536
 MAX_SIDE = 8192
 MAX_FRAMES = protocol.MAX_PICTURES
 """Frames in one window."""
-MAX_FRAME_BYTES = 64 * 1024 * 1024
-"""One frame, raw or encoded."""
 MAX_WINDOW_BYTES = 256 * 1024 * 1024
 """All raw frames of one window."""
 MAX_PARTS = MAX_FRAMES + 1
-_SHARED_BYTES = 64 * 1024
-"""Encoded frames share parts of this size: a copy of that much costs less than a part does."""
-MAX_TABLE = 4096
-"""Entries in one table of a Status."""
 MAX_NOTED = 64
 """Messages in one Note."""
-
-Part: TypeAlias = bytes | bytearray | memoryview
-
-Pack = Callable[[Any, list[Part]], Any]
-Unpack = Callable[[Any, Iterator[Part]], Any]
-
-
-class _Field(NamedTuple):
-    pack: Pack
-    unpack: Unpack
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _plain(check: Callable[[Any], bool], expected: str) -> _Field:
-    def unpack(value: Any, parts: Iterator[Part]) -> Any:
-        if not check(value):
-            raise WireError(f"{expected} expected, got {str(value)[:80]!r}")
-        return value
-
-    return _Field(lambda value, parts: value, unpack)
-
-
-def _tuple_of(item: _Field, limit: int) -> _Field:
-    def pack(value: Any, parts: list[Part]) -> Any:
-        return [item.pack(one, parts) for one in value]
-
-    def unpack(value: Any, parts: Iterator[Part]) -> Any:
-        if not isinstance(value, list) or len(value) > limit:
-            raise WireError(f"a list of at most {limit} expected, got {str(value)[:80]!r}")
-        return tuple(item.unpack(one, parts) for one in value)
-
-    return _Field(pack, unpack)
-
-
-def _table(check_value: Callable[[Any], bool], key: Callable[[Any], bool], convert: Callable[[Any], Any]) -> _Field:
-    def unpack(value: Any, parts: Iterator[Part]) -> Any:
-        if not isinstance(value, dict) or len(value) > MAX_TABLE:
-            raise WireError(f"a table of at most {MAX_TABLE} entries expected")
-        if not all(key(k) and check_value(v) for k, v in value.items()):
-            raise WireError("a table of names and numbers expected")
-        return {k: convert(v) for k, v in value.items()}
-
-    return _Field(lambda value, parts: value, unpack)
-
-
-def _next_part(parts: Iterator[Part], size: int | None = None) -> Part:
-    try:
-        part = next(parts)
-    except StopIteration:
-        raise WireError("the message ends before its last part") from None
-    if size is not None and len(part) != size:
-        raise WireError(f"a part of {size} bytes expected, got {len(part)}")
-    return part
 
 
 def _pack_pixels(value: Any, parts: list[Part]) -> Any:
@@ -160,84 +109,6 @@ def _vector(limit: int) -> _Field:
     return _Field(_pack_vector, unpack)
 
 
-def _pack_blob(value: Any, parts: list[Part]) -> Any:
-    parts.append(value)
-    return len(value)
-
-
-def _unpack_blob(value: Any, parts: Iterator[Part]) -> Any:
-    if not _is_int(value) or not 0 <= value <= MAX_FRAME_BYTES:
-        raise WireError(f"an encoded frame of at most {MAX_FRAME_BYTES} bytes expected, got {str(value)[:40]}")
-    return bytes(_next_part(parts, value))
-
-
-_INT64 = 1 << 63
-
-
-def _pack_counts(value: Any, parts: list[Part]) -> Any:
-    return list(value)
-
-
-def _counts(limit: int) -> _Field:
-    """Many numbers, checked together: one by one they would cost more than the rest of their message."""
-
-    def unpack(value: Any, parts: Iterator[Part]) -> Any:
-        if not isinstance(value, list) or len(value) > limit:
-            raise WireError(f"a list of at most {limit} expected, got {str(value)[:80]!r}")
-        if value and not (set(map(type, value)) == {int} and min(value) >= 0 and max(value) < _INT64):
-            raise WireError(f"a list of counts expected, got {str(value)[:80]!r}")
-        return tuple(value)
-
-    return _Field(_pack_counts, unpack)
-
-
-def _pack_blobs(value: Any, parts: list[Part]) -> Any:
-    """Small ones share a part; one of _SHARED_BYTES or more has its own, which nobody copies."""
-    sizes: list[list[int]] = []
-    shared: list[bytes] = []
-
-    def close() -> None:
-        if shared:
-            parts.append(b"".join(shared))
-            sizes.append(list(map(len, shared)))
-            shared.clear()
-
-    room = _SHARED_BYTES
-    for blob in value:
-        if len(blob) >= _SHARED_BYTES:
-            close()
-            parts.append(blob)
-            sizes.append([len(blob)])
-            room = _SHARED_BYTES
-            continue
-        if len(blob) > room:
-            close()
-            room = _SHARED_BYTES
-        shared.append(blob)
-        room -= len(blob)
-    close()
-    return sizes
-
-
-def _blobs(limit: int) -> _Field:
-    def unpack(value: Any, parts: Iterator[Part]) -> Any:
-        if not isinstance(value, list) or len(value) > limit or not all(isinstance(sizes, list) for sizes in value):
-            raise WireError(f"the sizes of at most {limit} parts expected, got {str(value)[:80]!r}")
-        blobs: list[bytes] = []
-        for sizes in value:
-            _sizes.unpack(sizes, parts)
-            part, begin = _next_part(parts, sum(sizes)), 0
-            for size in sizes:
-                blobs.append(bytes(part[begin : begin + size]))
-                begin += size
-        if len(blobs) > limit:
-            raise WireError(f"{len(blobs)} encoded frames; at most {limit} are read")
-        return tuple(blobs)
-
-    _sizes = _counts(limit)
-    return _Field(_pack_blobs, unpack)
-
-
 _NAME = _plain(lambda v: isinstance(v, str) and len(v.encode()) <= MAX_NAME_BYTES, "a name")
 _TEXT = _plain(lambda v: isinstance(v, str) and len(v.encode()) <= MAX_TEXT_BYTES, "a text")
 _COUNT = _plain(lambda v: _is_int(v) and 0 <= v < _INT64, "a count")
@@ -248,7 +119,7 @@ _LAG = _plain(lambda v: v is None or (_is_int(v) and 0 <= v < _INT64), "a lag, o
 _PIXELS = _Field(_pack_pixels, _unpack_pixels)
 _FRAMES = _Field(_pack_frames, _unpack_frames)
 _VECTOR = _vector(MAX_CLASSES)
-_BLOB = _Field(_pack_blob, _unpack_blob)
+_BLOB = _blob()
 _BLOBS = _blobs(MAX_FRAMES)
 _NUMBERS = _counts(MAX_FRAMES)
 _SIDE = _plain(lambda v: _is_int(v) and 0 < v <= MAX_SIDE, "a side in pixels")

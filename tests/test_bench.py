@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -16,13 +17,16 @@ from clownfish.evaluation.replay import replay
 from clownfish.filters.context_aware import ContextAware
 from clownfish.lab import rpc
 from clownfish.lab.bench import BenchOptions, Effort, bench, on_cores
+from clownfish.lab.cores import divided
 from clownfish.lab.figures import Figure, Line, Use, batches, figures_table, latencies, numbers, use_table
 from clownfish.lab.free import FreeModel
 from clownfish.lab.fusion_cost import CLASSES, LAGS, filled, fusion_lines, vectors
 from clownfish.lab.graph import Sample
 from clownfish.lab.hostile import hostile_lines
 from clownfish.lab.overhead import EDGE, answer_all
+from clownfish.lab.pool_cost import _line, _ways
 from clownfish.lab.replay_cost import NETWORKS, drawn_dump, replay_lines
+from clownfish.lab.router_cost import router_lines
 from clownfish.lab.streams import FREE, decoding_share, largest, try_streams
 from clownfish.lab.workload import HEIGHT, SIZE, STRIDE, WIDTH, Pair, draw_clip, graph, pick_pair, read_windows
 from clownfish.messages import Pixels
@@ -273,6 +277,27 @@ def test_a_router_behind_keys_stands_a_flood_of_hostile_messages() -> None:
     assert not re.search(
         r" 0 (read and dropped|without a sess|connections cut|handshakes fail|keys ref)", memory[-1].note
     )
+
+
+@pytest.mark.graph
+def test_a_router_is_measured_with_edges_and_workers_of_stubs(tmp_path: Path) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    lines, uses = router_lines(tmp_path, 12, 0.5, lambda text: None)
+    assert [line.measured.value > 0 for line in lines] == [True] * 4
+    assert ["keys" in line.what for line in lines] == [True] * 4
+    assert all("nothing dropped" in line.note for line in lines)
+    assert len(uses) == 4
+
+
+@pytest.mark.graph
+def test_a_pool_is_measured_beside_the_bare_loop(clip: str, tmp_path: Path) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    cores, others = divided()
+    ours = next(_ways(tmp_path, FREE, 1, clip, read_windows(clip, 4), cores, others))
+    line = _line(ours, FREE, 1, clip, cores, 0.6)
+    assert 0 < line.measured.value < line.reference.value, "a model that costs nothing leaves the pool's own cost"
 
 
 @pytest.mark.graph

@@ -201,6 +201,49 @@ async def test_the_housekeeping_of_bound_sockets_takes_no_wake_up_from_a_reader(
         assert await asyncio.wait_for(reader, 20) == [end(7)]
 
 
+async def test_no_wake_up_is_lost_between_sends_and_receives(bus: Counted, at: str) -> None:
+    """Sending takes the sign that something came. Nothing else wakes here: the housekeeping does not run."""
+    bus._housekeeping.cancel()
+    router = bus.router(at, "router", (Ping,), max_bytes=1000, insecure=False)
+
+    async def echo() -> None:
+        async for peer, message in router:
+            router.try_send(peer, Pulse(message.sequence))
+
+    async def play(dealer: Dealer) -> None:
+        heard = aiter(dealer)
+        for n in range(100):
+            await dealer.put(Ping(n))
+            assert await anext(heard) == Pulse(n)
+
+    echoing = asyncio.ensure_future(echo())
+    dealers = [bus.dealer(at, "dealer", (Pulse,), routing_id=fresh_routing_id()) for _ in range(10)]
+    await asyncio.wait_for(asyncio.gather(*map(play, dealers)), 60)
+    echoing.cancel()
+
+
+async def test_a_busy_socket_lets_others_have_the_loop(bus: Counted, at: str) -> None:
+    inbox, outbox = bus.inbox(at, "in", (End,), hwm=5000), bus.outbox(at, "out", hwm=5000)
+    for n in range(3000):
+        await outbox.put(end(n))
+    await until(lambda: zmq.Socket.shadow(inbox._socket.underlying).poll(0) > 0, "they have come", 20)
+    turns: list[int] = []
+    count = 0
+
+    async def other() -> None:
+        while True:
+            turns.append(count)
+            await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(other())
+    async for _ in inbox:
+        count += 1
+        if count == 3000:
+            break
+    task.cancel()
+    assert len(set(turns)) > 5
+
+
 def test_routing_ids_are_random_and_not_zero_mqs_own() -> None:
     ids = {fresh_routing_id() for _ in range(100)}
     assert len(ids) == 100

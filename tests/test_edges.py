@@ -137,6 +137,17 @@ def test_an_answer_goes_home_and_gives_credit_back() -> None:
     assert it.finished(E, answer(0)) == [Tell(E, answer(0)), Tell(E, Credit(3, 1030, 3000))]
 
 
+def test_credit_is_told_when_half_of_the_share_is_left_and_at_each_beat() -> None:
+    it = opened(windows_per_edge=4)
+    it.frames(E, frame(0).together)
+    told = []
+    for t in range(4):
+        it.request(E, request(t, (0,)), 0.0)
+        told.append(it.finished(E, answer(t))[1:])
+    assert told == [[], [Tell(E, Credit(6, 1010, 3000))], [], [Tell(E, Credit(8, 1010, 3000))]]
+    assert it.ping(E, 1.0) == [Tell(E, Credit(8, 1010, 3000))]
+
+
 def test_a_window_beyond_the_credit_is_dropped_and_not_submitted() -> None:
     it = opened()
     it.frames(E, frame(0).together)

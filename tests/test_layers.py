@@ -29,7 +29,7 @@ LAYERS: dict[int | str, set[str]] = {
     # bytes and pixels
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
-        "web", "puppets", "shapes", "chunks", "records", "recording", "keys", "section",
+        "web", "puppets", "shapes", "chunks", "records", "recording", "keys", "section", "fields",
     },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd"},
@@ -40,6 +40,7 @@ LAYERS: dict[int | str, set[str]] = {
 """First name below `clownfish` → its layer; `services` are layer 3."""
 
 BESIDE: dict[str, set[str]] = {
+    "wire": {"fields"},
     "codecs": {"opencv"},
     "sources": {"opencv", "puppets", "shapes"},
     "puppets": {"opencv"},
@@ -252,8 +253,8 @@ def test_a_service_without_a_model_starts_without_torch(service: str) -> None:
 @pytest.mark.parametrize(
     ("module", "imported", "why"),
     [
-        ("clownfish.gate", "zmq", "zmq belongs to clownfish.bus alone"),
-        ("services.router", "zmq.asyncio", "zmq belongs to clownfish.bus alone"),
+        ("clownfish.gate", "zmq", "zmq belongs to clownfish.bus, clownfish.lab.load alone"),
+        ("services.router", "zmq.asyncio", "zmq belongs to clownfish.bus, clownfish.lab.load alone"),
         ("clownfish.evaluation.scores", "torch.nn", "torch belongs to clownfish.models, clownfish.training alone"),
         ("clownfish.fusion", "clownfish.wire", "layer 0 (fusion) may not import layer 1 (wire)"),
         ("clownfish.wire", "clownfish.config", "layer 1 (wire) may not import layer 1 (config)"),

@@ -16,7 +16,7 @@ from clownfish.config import validate
 from clownfish.errors import ConfigError
 from clownfish.messages import Status
 from clownfish.metrics import BUFFER_BYTES
-from clownfish.process import STATUS_SOCKET, WORKING, Process, every, private_folder
+from clownfish.process import STATUS_SOCKET, WORKING, Alarm, Process, every, private_folder
 from clownfish.settings import Config
 from tests.graph import harness
 from tests.graph.harness import until
@@ -184,3 +184,33 @@ async def test_a_machines_clock_is_driven_by_its_timer_and_woken_when_it_comes_c
     wake.set()
     await until(lambda: due[0] > time.monotonic() + 1000, "the timer that came closer", 20)
     task.cancel()
+
+
+async def test_an_alarm_fires_when_due_and_hears_of_what_has_come_closer() -> None:
+    due: list[float] = []
+    fired: list[float] = []
+
+    def fire() -> None:
+        fired.append(time.monotonic())
+        due[:] = [each for each in due if each > fired[-1]]
+
+    alarm = Alarm(lambda: min(due, default=None), fire)
+    running = asyncio.ensure_future(alarm.run())
+    await asyncio.sleep(0)
+    begin = time.monotonic()
+    for after_s in (30.0, 0.05, 0.2):
+        due.append(begin + after_s)
+        alarm.look()
+    await until(lambda: due == [begin + 30.0], "both have fired", 20)
+    assert fired[0] >= begin + 0.05
+    assert fired[-1] >= begin + 0.2
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_what_an_alarm_fires_ends_its_task_when_it_fails() -> None:
+    def fire() -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        await asyncio.wait_for(Alarm(time.monotonic, fire).run(), 20)

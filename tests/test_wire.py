@@ -176,3 +176,53 @@ def test_pixels_are_not_copied_on_the_way_in_or_out() -> None:
     raw = bytes(parts[1])
     decoded = wire.decode([parts[0], raw])
     assert np.shares_memory(decoded.pixels, np.frombuffer(raw, np.uint8))
+
+
+def pictures(*sizes: int) -> list[protocol.FrameData]:
+    return [
+        protocol.FrameData("cam", 7, n, n, 0, "jpeg", 6, 4, bytes([n % 256]) * size) for n, size in enumerate(sizes)
+    ]
+
+
+def test_small_frames_share_a_part_and_large_ones_have_their_own() -> None:
+    frames = protocol.Frames("cam", 7, "png", 6, 4, (0, 1, 2), (0, 1, 2), (0, 0, 0), (b"a" * 10, b"b" * 20, b"c" * 30))
+    assert list(map(len, wire.encode(frames)[1:])) == [60]
+    job = protocol.Job(
+        1, ("png",) * 4, (0,) * 4, (0, 1, 2, 3), 6, 4, 9, (b"a", bytes(70_000), bytes(40_000), bytes(40_000))
+    )
+    assert list(map(len, wire.encode(job)[1:])) == [1, 70_000, 40_000, 40_000]
+    assert wire.decode(wire.encode(job)) == job
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"places": [0]}, "of as many frames expected"),
+        ({"numbers": [], "runs": [], "places": [], "data": []}, "of as many frames expected"),
+        ({"numbers": [-1, 1]}, "a list of counts expected"),
+        ({"runs": [True, 1]}, "a list of counts expected"),
+        ({"numbers": list(range(300))}, "a list of at most 256"),
+        ({"data": [[3, 2**62]]}, "a part of"),
+        ({"data": [[2, 3], []]}, "ends before its last part"),
+        ({"data": 5}, "the sizes of at most 256 parts"),
+    ],
+)
+def test_frames_that_do_not_go_together_are_malformed(change: dict[str, object], says: str) -> None:
+    frames = protocol.Frames("cam", 7, "png", 6, 4, (0, 1), (0, 1), (0, 0), (b"ab", b"cde"))
+    head, *parts = wire.encode(frames)
+    names = [field.name for field in dataclasses.fields(frames)]
+    fields = dict(zip(names, msgpack.unpackb(bytes(head[4:])), strict=True))
+    header = msgpack.packb([{**fields, **change}[name] for name in names])
+    with pytest.raises(WireError, match=says):
+        wire.decode([bytes(head[:4]) + header, *parts])
+
+
+@given(st.lists(st.sampled_from([0, 1, 900, 20_000, 32_768, 60_000]), max_size=40))
+def test_frames_travel_together_in_order_and_never_more_than_are_bearable(sizes: list[int]) -> None:
+    sent = pictures(*sizes)
+    messages_ = list(protocol.in_messages(sent))
+    assert [n for message in messages_ for n in message.together.numbers] == list(range(len(sizes)))
+    assert [data for message in messages_ for data in message.together.data] == [frame.data for frame in sent]
+    for message in messages_:
+        data = message.together.data
+        assert len(data) == 1 or sum(map(len, data)) <= protocol.FRAMES_BYTES

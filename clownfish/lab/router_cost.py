@@ -128,7 +128,7 @@ async def _load(plan: Plan, cores: set[int]) -> list[Result]:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-    patience_s = _PATIENCE_S + sum(phase.seconds + phase.settle_s for phase in plan.phases)
+    patience_s = _PATIENCE_S + 2 * sum(phase.seconds for phase in plan.phases)
     try:
         said = await asyncio.wait_for(process.communicate(json.dumps(asdict(plan)).encode() + b"\n"), patience_s)
     except asyncio.TimeoutError:

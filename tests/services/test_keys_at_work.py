@@ -9,7 +9,7 @@ import pytest
 
 from clownfish.errors import ConfigError
 from clownfish.keys import Key, KeyFolder
-from clownfish.protocol import FrameData, Hello, Ping, WindowRequest
+from clownfish.protocol import FrameData, Frames, Hello, Ping, WindowRequest
 from tests.graph.harness import Endpoints, Material, Tree, cloud_tree, edge_tree, until
 from tests.keyrings import keyring
 from tests.services.harness import Collector, neighbour, serving
@@ -36,7 +36,7 @@ async def test_an_uplink_that_is_refused_says_why_and_comes_in_when_it_is_author
 
         guard = bus.guard(KeyFolder(keys.folder), on_revoked)
         router = bus.router(at.control, "control", (Hello, Ping), max_bytes=1000, insecure=False)
-        bus.router(at.data, "data", (FrameData, WindowRequest), max_bytes=1000, insecure=False)
+        bus.router(at.data, "data", (FrameData, Frames, WindowRequest), max_bytes=1000, insecure=False)
         process.spawn(guard.run())
         said = Collector(router)
         await until(lambda: "refuses this device's key" in process.text, "it says why", 20)

@@ -13,7 +13,19 @@ import numpy as np
 from clownfish.bus import Outbox, Router
 from clownfish.messages import End, RemoteResult, Window
 from clownfish.process import Process
-from clownfish.protocol import Again, Answer, Credit, Dropped, FrameData, Hello, Missing, Ping, Refused, WindowRequest
+from clownfish.protocol import (
+    Again,
+    Answer,
+    Credit,
+    Dropped,
+    FrameData,
+    Frames,
+    Hello,
+    Missing,
+    Ping,
+    Refused,
+    WindowRequest,
+)
 from tests.graph.harness import Endpoints, Material, edge_tree, until
 from tests.services.harness import Collector, neighbour, serving
 
@@ -47,6 +59,11 @@ class Cloud:
     def received(self, kind: type) -> list[object]:
         return [message for _, message in self.data.messages if isinstance(message, kind)]
 
+    def places(self) -> list[tuple[int, int, int]]:
+        """(n, run, place) of each frame that came."""
+        came = [message.together for _, message in self.data.messages if isinstance(message, FrameData | Frames)]
+        return [place for it in came for place in zip(it.numbers, it.runs, it.places, strict=True)]
+
     async def hello(self, count: int = 1) -> None:
         await until(lambda: len(self.heard(Hello)) >= count, f"Hello number {count}", 20)
 
@@ -62,7 +79,7 @@ async def cloud(run_dir: Path, material: Material, **uplink: object) -> AsyncIte
     async with neighbour() as bus, serving("uplink", tree) as process:
         at = Endpoints.ipc(run_dir)
         control = bus.router(at.control, "control", (Hello, Ping), max_bytes=1 << 20, insecure=False)
-        data = bus.router(at.data, "data", (FrameData, WindowRequest), max_bytes=1 << 20, insecure=False)
+        data = bus.router(at.data, "data", (FrameData, Frames, WindowRequest), max_bytes=1 << 20, insecure=False)
         fused = bus.inbox(process.config.ipc("fusion-remote"), "fusion", (RemoteResult, End))
         collectors = [Collector(inbox) for inbox in (control, data, fused)]
         yield Cloud(process, bus.outbox(process.config.ipc("uplink"), "uplink"), control, *collectors)
@@ -108,15 +125,10 @@ async def test_frames_that_the_router_has_are_not_sent_again(run_dir: Path, loca
         for t in (0, 1):
             await it.windows.put(window(t))
             await it.requests(t + 1)
-        assert [frame.n for frame in it.received(FrameData)] == list(range(20))
+        assert [n for n, _, _ in it.places()] == list(range(20))
         it.tell(Missing("cam", 7, 1, (4, 5)))
         await it.requests(3)
-        assert [frame.n for frame in it.received(FrameData)][20:] == [4, 5]
-
-
-def places(frames: list[object]) -> list[tuple[int, int, int]]:
-    """(n, run, place) of each."""
-    return [(frame.n, frame.run, frame.place) for frame in frames if isinstance(frame, FrameData)]
+        assert [n for n, _, _ in it.places()][20:] == [4, 5]
 
 
 async def test_a_run_goes_on_from_the_frames_sent_before_and_what_is_missed_begins_another(
@@ -128,14 +140,14 @@ async def test_a_run_goes_on_from_the_frames_sent_before_and_what_is_missed_begi
         for t in (0, 1, 6):
             await it.windows.put(window(t))
             await it.requests(len(it.received(WindowRequest)) + 1)
-        sent = places(it.received(FrameData))
+        sent = it.places()
         assert sent[:20] == [(n, 0, n) for n in range(20)]
         assert sent[20:] == [(n, 1, n - 24) for n in range(24, 40)], "24 pictures are the longest run: it begins anew"
         it.tell(Missing("cam", 7, 1, tuple(range(10, 20))))
         await it.requests(4)
         await it.windows.put(window(7))
         await it.requests(5)
-        again = places(it.received(FrameData))[36:]
+        again = it.places()[36:]
         assert again[:10] == [(n, 2, n - 10) for n in range(10, 20)]
         assert again[10:] == [(n, 2, 10 + n - 40) for n in range(40, 44)]
 
@@ -150,7 +162,7 @@ async def test_a_run_begins_anew_in_a_new_session(run_dir: Path, local_only: Mat
         await it.hello(2)
         it.tell(Credit(9, 1 << 20, 3000))
         await it.requests(2)
-        assert places(it.received(FrameData))[16:] == [(n, 0, n) for n in range(16)]
+        assert it.places()[16:] == [(n, 0, n) for n in range(16)]
 
 
 async def test_an_answer_reaches_fusion_once(run_dir: Path, local_only: Material) -> None:
@@ -209,7 +221,7 @@ async def test_a_router_that_restarted_gets_a_new_hello_and_the_window_again(
         assert len({edge for edge, message in it.said.messages if isinstance(message, Hello)}) == 2
         it.tell(Credit(9, 1 << 20, 3000))
         assert [request.t for request in await it.requests(2)] == [0, 0]
-        assert len(it.received(FrameData)) == 32
+        assert len(it.places()) == 32
 
 
 async def test_a_silent_router_is_given_up(run_dir: Path, local_only: Material) -> None:
