@@ -85,7 +85,10 @@ class _Page:
     def _sample(self, service: str, base: str, kind: Kind, labels: Labels, value: float) -> None:
         measure = measure_of(service, base, kind, socket="socket" in dict(labels))
         suffix = "_total" if kind == "counter" else ""
-        self.add(f"clownfish_{service}_{measure.metric}{suffix}", kind, measure.help, labels, value)
+        if not measure.services:  # every service may have it: one family, and a label tells whose
+            service, labels = "", (("service", service), *labels)
+        name = "_".join(filter(None, ("clownfish", service, measure.metric)))
+        self.add(name + suffix, kind, measure.help, labels, value)
 
     def _durations(self, service: str, name: str, own: Labels, buckets: Mapping[int, int]) -> None:
         measure = measure_of(service, name, "histogram")

@@ -8,11 +8,12 @@ what the uplink buys.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from clownfish.messages import FusedResult, LocalResult, RemoteResult, WindowKey
+from clownfish.metrics import Counters
 
 STREAMS = 64
 """Streams that have figures of their own; all others share theirs, so that labels are few whatever is configured."""
@@ -30,16 +31,22 @@ class _Said:
 
 
 class Gains:
-    """`counts` grows only; its keys are names of counters. `gauges` are of the streams that have their own."""
+    """Counts into `counters`; gauges are of the streams that have their own."""
 
-    def __init__(self, streams: Iterable[str], kept: int = _KEPT) -> None:
-        self._own = set(list(streams)[:STREAMS])
+    def __init__(self, streams: Iterable[str], counters: Counters, kept: int = _KEPT) -> None:
+        self._own = dict.fromkeys(list(streams)[:STREAMS])
         self._kept = kept
         self._said: OrderedDict[WindowKey, _Said] = OrderedDict()
         self._early: OrderedDict[WindowKey, int] = OrderedDict()
         """What the cloud said of windows before the small model did."""
-        self.counts: Counter[str] = Counter()
-        self.gauges: dict[str, float] = {}
+        self._counters = counters
+        for stream in self._own:  # from 0 on, so that the first of each shows as a rise
+            label = f'stream="{stream}"'
+            counters.add(f"labels_corrected{{{label}}}", 0)
+            for local in ("agrees", "differs"):
+                counters.add(f'remote_answers{{{label},local="{local}"}}', 0)
+            for effect in ("confirmed", "corrected"):
+                counters.add(f'corrections{{{label},effect="{effect}"}}', 0)
 
     def local(self, result: LocalResult, answers: Sequence[object]) -> None:
         """The small model's answer was taken; `answers` came of it, the real-time one among them."""
@@ -50,13 +57,13 @@ class Gains:
                     self._said.popitem(last=False)
                 if result.key in self._early:
                     self._agree(result.stream, self._early.pop(result.key) == self._said[result.key].local)
-                self.counts[f'stream_answers{{stream="{self._name(answer.stream)}"}}'] += 1
+                self._counters.add(f'stream_answers{{stream="{self._name(answer.stream)}"}}')
                 self._gauge("beta", answer.stream, answer.beta)
                 if answer.source == "remote" and answer.lag is not None:  # the cloud was faster than the edge
                     self._gauge("last_lag", answer.stream, float(answer.lag))
 
-    def remote(self, result: RemoteResult, revised: Sequence[object]) -> None:
-        """The cloud's answer was applied; `revised` came of it."""
+    def remote(self, result: RemoteResult, revised: Sequence[object]) -> float | None:
+        """The cloud's answer was applied; `revised` came of it. Returns its lag, None where it revised nothing."""
         stream, label = self._name(result.stream), int(result.p.argmax())
         said = self._said.get(result.key)
         if said is not None:
@@ -65,27 +72,30 @@ class Gains:
             self._early[result.key] = label
             if len(self._early) > self._kept:
                 self._early.popitem(last=False)
-        corrected = 0
+        corrected, lag = 0, None
         for answer in revised:
             if not isinstance(answer, FusedResult) or answer.final:
                 continue
             if answer.lag is not None:
-                self._gauge("last_lag", answer.stream, float(answer.lag))
+                lag = float(answer.lag)
             before = self._said.get(answer.key)
             if before is not None and before.label != answer.label:
                 before.label = answer.label
                 corrected += 1
-        self.counts[f'labels_corrected{{stream="{stream}"}}'] += corrected
+        self._counters.add(f'labels_corrected{{stream="{stream}"}}', corrected)
         effect = "corrected" if corrected else "confirmed" if revised or said is not None else "in_time"
-        self.counts[f'corrections{{stream="{stream}",effect="{effect}"}}'] += 1
+        self._counters.add(f'corrections{{stream="{stream}",effect="{effect}"}}')
+        if lag is not None:
+            self._gauge("last_lag", result.stream, lag)
+        return lag
 
     def _agree(self, stream: str, agrees: bool) -> None:
         local = "agrees" if agrees else "differs"
-        self.counts[f'remote_answers{{stream="{self._name(stream)}",local="{local}"}}'] += 1
+        self._counters.add(f'remote_answers{{stream="{self._name(stream)}",local="{local}"}}')
 
     def _name(self, stream: str) -> str:
         return stream if stream in self._own else OTHER
 
     def _gauge(self, name: str, stream: str, value: float) -> None:
         if stream in self._own:
-            self.gauges[f'{name}{{stream="{stream}"}}'] = value
+            self._counters.set(f'{name}{{stream="{stream}"}}', value)

@@ -78,15 +78,21 @@ def verdict_of(status: Status | None, silent_s: float) -> Verdict:
         return Verdict({SUPERVISOR: why}, {SUPERVISOR: why})
     words = dict(line.split(": ", 1) for line in status.text.splitlines() if ": " in line)
     hung, unready = (
-        {name: words.get(name, f"is not {gauge}") for name in _not_set(status.gauges, gauge)} for gauge in (LIVE, READY)
+        {name: words.get(name, f"is not {gauge}") for name, well in _gauges(status, gauge).items() if not well}
+        for gauge in (LIVE, READY)
     )
     return Verdict(hung, unready)
 
 
-def _not_set(gauges: Mapping[str, float], name: str) -> list[str]:
-    """Processes whose gauge `name{process="…"}` is 0."""
+def ready_processes(status: Status) -> list[str]:
+    """Those that do their work, as the supervisor has published."""
+    return [name for name, ready in _gauges(status, READY).items() if ready]
+
+
+def _gauges(status: Status, name: str) -> dict[str, float]:
+    """{process: value} of the gauges `name{process="…"}`."""
     prefix, suffix = f'{name}{{process="', '"}'
-    return [key[len(prefix) : -len(suffix)] for key, value in gauges.items() if key.startswith(prefix) and not value]
+    return {key[len(prefix) : -len(suffix)]: value for key, value in status.gauges.items() if key.startswith(prefix)}
 
 
 def verdict_gauges(processes: Mapping[str, Seen], verdict: Verdict) -> dict[str, float]:

@@ -10,6 +10,7 @@ import contextlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from clownfish import __version__
 
@@ -65,7 +66,7 @@ class Server:
     def __init__(self, answer: Callable[[Request], Response], refused: Callable[[str], None]) -> None:
         self._answer = answer
         self._refused = refused
-        self._open = 0
+        self._open: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
 
     async def listen(self, host: str, port: int) -> None:
@@ -73,24 +74,30 @@ class Server:
         self._server = await asyncio.start_server(self._serve, host, port, limit=_HEAD_BYTES)
 
     async def close(self) -> None:
+        """Stop listening; who has not got an answer gets none."""
         if self._server is not None:
             self._server.close()
+            for writer in self._open.values():
+                writer.transport.abort()  # its task sees the end of the connection, and ends
+            await asyncio.gather(*self._open, return_exceptions=True)
             await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        if len(self._open) >= _CONNECTIONS:
+            self._refused("busy")
+            writer.transport.abort()
+            return
+        task = asyncio.current_task()
+        assert task is not None  # it runs in one
+        self._open[task] = writer
         try:
-            if self._open > _CONNECTIONS:
-                self._refused("busy")
-                writer.write(Response(503, "too many connections\n").encode())
-            else:
-                await asyncio.wait_for(self._converse(reader, writer), _PATIENCE_S)
+            await asyncio.wait_for(self._converse(reader, writer), _PATIENCE_S)
         except asyncio.TimeoutError:
             self._refused("slow")
         except OSError:  # the peer went away
             pass
         finally:
-            self._open -= 1
+            del self._open[task]
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()

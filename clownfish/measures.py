@@ -20,7 +20,7 @@ class Measure(NamedTuple):
     """What the service calls it, without labels."""
     kind: Kind
     metric: str
-    """What Prometheus calls it, behind `clownfish_SERVICE_`, without `_total`."""
+    """Without `_total`: Prometheus calls it `clownfish_SERVICE_…`, or `clownfish_…` with a label `service`."""
     labels: str
     help: str
 
@@ -36,13 +36,12 @@ _C: Kind = "counter"
 _G: Kind = "gauge"
 _H: Kind = "histogram"
 
-MESSAGES = "messages_"
-"""Before the name of what a socket counts: a service's own `sent` counts windows, a socket's counts messages."""
-
 MEASURES = _measures(
     # every service
     ("", "sent", _C, "messages_sent", "socket", "Messages sent from this socket."),
     ("", "received", _C, "messages_received", "socket", "Messages received on this socket."),
+    ("", "cut", _C, "connections_cut", "socket, reason", "Connections cut."),
+    ("", "handshakes_failed", _C, "socket_handshakes_failed", "socket, reason", "Handshakes that came to nothing."),
     ("", "dropped", _C, "messages_dropped", "socket, reason", "Messages not sent: the receiver is slow or away."),
     ("", "malformed", _C, "messages_malformed", "socket", "Messages dropped because they could not be read."),
     ("", "working_seconds", _G, "", "", "How long the working thread is at what it does now; 0: at nothing."),
@@ -132,9 +131,7 @@ MEASURES = _measures(
     ("router", "evicted", _C, "workers_evicted", "reason", "Workers given up."),
     ("router", "stale_results", _C, "", "", "Results for windows that the worker did not hold."),
     ("router", "limited", _C, "messages_limited", "reason", "Messages of devices over their limits."),
-    ("router", "cut", _C, "connections_cut", "socket, reason", "Connections cut."),
     ("router", "refused_keys", _C, "", "", "Handshakes refused: a key that is not authorized."),
-    ("router", "handshakes_failed", _C, "", "socket, reason", "Handshakes that came to nothing."),
     ("router", "sessions_replaced", _C, "", "", "Sessions ended because their device began another."),
     ("router", "edges_turned_away", _C, "", "", "Hellos refused: no worker has the edge's classes."),
     ("router", "frames_without_session", _C, "", "", "Frames of nobody."),
@@ -149,6 +146,7 @@ MEASURES = _measures(
     ("router", "edges", _G, "", "", "Edges connected."),
     ("router", "waiting", _G, "", "", "Windows that wait for a worker."),
     ("router", "held", _G, "", "", "Windows that workers hold."),
+    ("router", "queued", _H, "queued_seconds", "", "How long a window waited for its worker."),
     ("router", "cache_bytes", _G, "", "", "Frames in the cache."),
     ("pool", "workers_started", _C, "", "", "Workers started."),
     ("pool", "workers_lost", _C, "", "", "Workers that ended though nobody had told them to."),
@@ -177,9 +175,11 @@ _FOUND = {(service, each.name): each for each in MEASURES for service in (each.s
 
 def measure_of(service: str, name: str, kind: Kind, socket: bool = False) -> Measure:
     """What is known of a service's measure. `socket`: its labels name one, so that every service has the like."""
-    known = (None if socket else _FOUND.get((service, name))) or _FOUND.get(("", name))
-    if socket and (service, name) in _FOUND and "socket" in _FOUND[service, name].labels:
-        known = _FOUND[service, name]
+    # A service's own `sent` counts windows; a socket's counts messages.
+    known = None if socket else _FOUND.get((service, name))
+    general = _FOUND.get(("", name))
+    if known is None and general is not None and socket == ("socket" in general.labels):
+        known = general
     if known is not None and known.kind == kind:
         return known
     return Measure((service,), name, kind, f"{name}_seconds" if kind == "histogram" else name, "", "")
@@ -190,8 +190,9 @@ def markdown() -> str:
     lines = ["| metric | kind | labels | |", "|---|---|---|---|"]
     for each in MEASURES:
         suffix = "_total" if each.kind == "counter" else ""
-        name = f"clownfish_{'+'.join(each.services) or '*'}_{each.metric}{suffix}"
-        labels = ", ".join(filter(None, [*(s for s in each.services if s in SEVERAL), each.labels]))
+        name = "_".join(filter(None, ("clownfish", *each.services, each.metric))) + suffix
+        own = [who for who in each.services if who in SEVERAL] if each.services else ["service"]
+        labels = ", ".join(filter(None, [*own, each.labels]))
         lines.append(f"| `{name}` | {each.kind} | {labels} | {each.help} |")
     return "\n".join(lines) + "\n"
 

@@ -13,6 +13,7 @@ import concurrent.futures
 import contextlib
 import ctypes
 import fcntl
+import glob
 import mmap
 import os
 import signal
@@ -60,8 +61,13 @@ class Process:
         self.state: Literal["starting", "ready", "draining", "failed", "ended"] = "starting"
         self.text = ""
         self._histograms: dict[str, Histogram] = {}
+        for path in self.run_dir.glob(f"{glob.escape(service)}.*.histogram"):  # of the process before, to go on from
+            name = path.name[len(service) + 1 : -len(".histogram")]
+            if "." not in name:  # else of a service whose name begins like this one's
+                self.histogram(name)
         self._mirrors: list[Callable[[], None]] = []
         self._working_since: float | None = None
+        self._threaded = False
         self._executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="work")
         self._tasks: list[asyncio.Task[Any]] = []
         self._status = self.bus.outbox(config.ipc(STATUS_SOCKET), "status", hwm=4)
@@ -97,8 +103,9 @@ class Process:
         """Counters, gauges and histograms as they are now, to whoever watches."""
         for mirror in self._mirrors:
             mirror()
-        if self._working_since is not None:
-            self.counters.set(WORKING, time.monotonic() - self._working_since)
+        if self._threaded:
+            since = self._working_since
+            self.counters.set(WORKING, 0.0 if since is None else time.monotonic() - since)
         self._status.try_send(
             Status(
                 service=self.service,
@@ -124,12 +131,16 @@ class Process:
 
     async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run `work` in this process's one working thread, with the loop free."""
-        self._working_since = time.monotonic()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
-        finally:
-            self._working_since = None
-            self.counters.set(WORKING, 0.0)
+
+        def timed() -> T:
+            self._working_since = time.monotonic()
+            try:
+                return work(*arguments)
+            finally:
+                self._working_since = None
+
+        self._threaded = True
+        return await asyncio.get_running_loop().run_in_executor(self._executor, timed)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run beside `serve`; when it fails the process does."""

@@ -32,18 +32,20 @@ class Notifier:
         """Send what has changed since it was last said: `say(READY="1", STATUS="…")`."""
         news = {key: value.replace("\n", "; ") for key, value in fields.items()}
         news = {key: value for key, value in news.items() if self._said.get(key) != value}
-        self._said |= news
-        self._send(news)
+        if self._send(news):  # else it is said the next time
+            self._said |= news
 
     def feed(self) -> None:
         """The watchdog is fed."""
         if self.watchdog_s is not None:
             self._send({"WATCHDOG": "1"})
 
-    def _send(self, fields: Mapping[str, str]) -> None:
+    def _send(self, fields: Mapping[str, str]) -> bool:
         if not self._address or not fields:
-            return
+            return False
         message = "\n".join(f"{key}={value}" for key, value in fields.items()).encode()
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
             out.setblocking(False)
             out.sendto(message, self._address)
+            return True
+        return False

@@ -139,6 +139,7 @@ class Supervisor:
         self._tasks: list[asyncio.Task[Any]] = []
         self._bus: Bus | None = None
         self._notifier = Notifier()
+        self._started = False
 
     async def start(self, wait_for_all: bool = False) -> None:
         """Start everything; returns when `capture` has been started.
@@ -161,7 +162,7 @@ class Supervisor:
         capture = self.children.get("capture")
         if capture is not None:
             self._tasks.append(asyncio.ensure_future(self._keep(capture)))
-        self._notifier.say(READY="1")
+        self._started = True
 
     async def run_until(self, finished: Callable[[], bool]) -> None:
         """Return when `finished()` holds; looked at after each status. Raises ClownfishError where the graph failed."""
@@ -193,20 +194,10 @@ class Supervisor:
             with contextlib.suppress(asyncio.TimeoutError, ClownfishError):
                 await asyncio.wait_for(self.run_until(lambda: not self.gauge("fusion", "streams_open")), patience_s)
         order = (
-            "capture",
-            "window",
-            "local",
-            "filter",
-            "uplink",
-            "fusion",
-            "sink",
-            "record",
-            "pool",
-            "worker",
-            "router",
-            "trace",
-        )
-        for service in (*order, "metrics"):
+            "capture", "window", "local", "filter", "uplink", "fusion", "sink", "record", "pool", "worker", "router",
+            "trace", "metrics",
+        )  # fmt: skip
+        for service in order:
             await self._end([c for c in self.children.values() if c.spec.service == service], _STOP_S)
         with contextlib.suppress(asyncio.TimeoutError, ClownfishError):  # their last counters may still be on the way
             await asyncio.wait_for(self.run_until(self._all_said_goodbye), 1.0)
@@ -328,7 +319,7 @@ class Supervisor:
             restarts = {f'restarts{{process="{name}"}}': child.restarts for name, child in self.children.items()}
             text, gauges = verdict_text(verdict), verdict_gauges(seen, verdict)
             self._watch.publish(Status(SUPERVISOR, os.getpid(), state, text, restarts, gauges, {}))
-            self._notifier.say(STATUS=text or "all is well")
+            self._notifier.say(STATUS=text or "all is well", **({"READY": "1"} if self._started else {}))
             if verdict.live:
                 self._notifier.feed()
             await asyncio.sleep(pause_s)

@@ -10,6 +10,7 @@ from clownfish.gate import Decision, Gate, Send
 from clownfish.messages import End, Event, Rho, StreamKey, Window, WindowKey
 from clownfish.notes import Notes
 from clownfish.process import Process, every, run
+from clownfish.tracer import Tracer
 
 
 class _Filter:
@@ -22,6 +23,7 @@ class _Filter:
             lambda: section.policy.build(FILTERS), timeout_s=section.timeout_ms / 1000, capacity=section.capacity
         )
         self._notes = Notes(process)
+        self._tracer = Tracer(process)
         self._patience_s = section.timeout_ms / 1000
         streams = max(1, len(config.streams))  # those that began together deliver together
         self._windows = process.bus.inbox(config.ipc("filter"), "windows", (Window, End), hwm=4 * streams, large=True)
@@ -36,6 +38,7 @@ class _Filter:
                 await self._end(message, "window")
             else:
                 now = time.monotonic()
+                self._tracer.say(message.key, "formed")
                 decisions = self._gate.window(message.key, message, now, message.live)
                 await self._do(decisions, now, "window", message.key)
 
@@ -57,6 +60,8 @@ class _Filter:
         rho: float | None = None,
     ) -> None:
         """What the gate said when it was told of a window or its ρ, of the time or an end (`asked`)."""
+        for each in decisions:
+            self._tracer.say(each.key, f"{'sent' if isinstance(each, Send) else 'released'} {each.why}")
         if self._notes.wanted:
             self._note(decisions, now, asked, key, rho)
         self.wake.set()

@@ -14,6 +14,7 @@ from clownfish.notes import Notes
 from clownfish.process import Process, every, run
 from clownfish.recording import BEGAN
 from clownfish.sinks.base import wanted
+from clownfish.tracer import Tracer
 from clownfish.watermarks import BUFFER_BYTES, Watermarks
 from clownfish.zoo import read_classes
 
@@ -44,7 +45,8 @@ class _Fusion:
             drain_s=section.drain_ms / 1000,
             watermarks=Watermarks(process.mapped("watermarks", BUFFER_BYTES)),
         )
-        self._gains = Gains(stream.name for stream in config.streams)
+        self._tracer = Tracer(process)
+        self._gains = Gains((stream.name for stream in config.streams), process.counters)
         self._process = process
         self._local = process.bus.inbox(config.ipc("fusion-local"), "local", (LocalResult, End), hwm=256)
         self._remote = process.bus.inbox(config.ipc("fusion-remote"), "remote", (RemoteResult, End), hwm=256)
@@ -57,9 +59,6 @@ class _Fusion:
 
     def _count(self) -> None:
         self._process.counters.mirror(self._streams.counts)
-        self._process.counters.mirror(self._gains.counts)
-        for name, value in self._gains.gauges.items():
-            self._process.counters.set(name, value)
         self._process.counters.set("streams_open", self._streams.open)
 
     async def take_local(self) -> None:
@@ -72,6 +71,8 @@ class _Fusion:
             answers = self._streams.local(message, now)
             self._gains.local(message, answers)
             await self._emit(answers, message if self._streams.rejected == before else None)
+            if self._streams.rejected == before:
+                self._tracer.say(message.key, "fused", message.capture_ns / 1e9)
             latency_ns = time.monotonic_ns() - message.capture_ns
             self._process.histogram("capture_to_fused").add(latency_ns)
             self._process.histogram("graph_overhead").add(latency_ns - message.model_ns)
@@ -85,7 +86,8 @@ class _Fusion:
             before, unused = self._streams.rejected, self._streams.unused
             revised = self._streams.remote(message, now)
             if self._streams.unused == unused:
-                self._gains.remote(message, revised)
+                lag = self._gains.remote(message, revised)
+                self._tracer.say(message.key, "applied", lag)
             await self._emit(revised, message if self._streams.rejected == before else None)
 
     async def timer(self) -> None:

@@ -21,6 +21,7 @@ from clownfish.process import Process, run
 from clownfish.similarity import SIMILARITIES
 from clownfish.similarity.base import Inferred, Similarity
 from clownfish.sources.windows import calibration_windows
+from clownfish.tracer import Tracer
 
 
 class _Local:
@@ -38,6 +39,7 @@ class _Local:
         self._fusion: Outbox = process.bus.outbox(config.ipc("fusion-local"), "fusion", hwm=256)
         self._filter = process.bus.outbox(config.ipc("filter-rho"), "filter", hwm=256) if config.uplink else None
         self._notes = Notes(process)
+        self._tracer = Tracer(process)
         streams = max(1, len(config.streams))  # those that began together deliver together
         self._inbox = process.bus.inbox(config.ipc("local"), "windows", (Window, End), hwm=4 * streams, large=True)
         process.before_status(self._count)
@@ -74,6 +76,8 @@ class _Local:
             inference = await self._process.in_thread(self._model.infer, [window.frames for window in batch])
             model_ns = time.monotonic_ns() - begin
             self._process.histogram("model").add(model_ns)
+            for window in batch:
+                self._tracer.say(window.key, "inferred", model_ns / 1e9)
             for window, p, feature in zip(batch, inference.p, inference.feature, strict=True):
                 current = Inferred(window.stream, window.t, p, feature)
                 epoch, previous = self._previous.get(window.stream, (window.epoch, None))

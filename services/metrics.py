@@ -6,6 +6,7 @@ It reads what the supervisor passes on, and nothing else: no process waits for i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -13,13 +14,14 @@ from pathlib import Path
 from clownfish import __version__
 from clownfish.errors import ConfigError
 from clownfish.exposition import CONTENT_TYPE, expose
-from clownfish.health import SUPERVISOR, verdict_of
+from clownfish.health import SUPERVISOR, ready_processes, verdict_of
 from clownfish.httpd import Request, Response, Server
 from clownfish.messages import Status
 from clownfish.process import WATCH_SOCKET, Process, run
 from clownfish.settings import Metrics
 
 _RETRY_S = 5.0
+_SETTLE_S = 4.0
 _PROCESSES = 1024
 
 
@@ -32,6 +34,8 @@ class _Metrics:
         self._inbox = process.bus.subscriber(process.config.ipc(WATCH_SOCKET), "watch", (Status,))
         self._statuses: dict[str, Status] = {}
         self._heard = time.monotonic()
+        self._whole = asyncio.Event()
+        """Set when every process that does its work was heard: a page without some would show a gap."""
         self._server = Server(self._answer, self._refuse)
 
     async def take(self) -> None:
@@ -40,9 +44,14 @@ class _Metrics:
                 self._statuses[status.service] = status
             if status.service == SUPERVISOR:
                 self._heard = time.monotonic()
+                wanted = {SUPERVISOR, *ready_processes(status)}
+                if wanted <= self._statuses.keys():
+                    self._whole.set()
 
     async def serve(self) -> None:
         """Where the port is taken it is tried again: the graph does not depend on being watched."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._whole.wait(), _SETTLE_S)
         where = f"{self._host}:{self._port}"
         while True:
             try:

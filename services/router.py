@@ -20,6 +20,7 @@ from clownfish.errors import ConfigError
 from clownfish.framecache import Found
 from clownfish.keys import Key, KeyFolder, Role
 from clownfish.limits import DeviceLimits
+from clownfish.messages import WindowKey
 from clownfish.process import Process, every, run
 from clownfish.protocol import (
     Again,
@@ -38,8 +39,11 @@ from clownfish.protocol import (
     WindowRequest,
 )
 from clownfish.settings import Router as Settings
+from clownfish.tracer import Tracer
 
 _CONTROL_BYTES = 256 * 1024
+_DROPS = ("expired", "superseded")
+"""Counted from 0 on, so that the first one shows as a rise."""
 _HELLO_COST = 100
 """A Hello counts as so many messages of a device: it ends a session, begins another, and is written to the log."""
 
@@ -81,6 +85,9 @@ class _Router:
             device=self._control.device,
             sessions_per_device=settings.sessions_per_device,
         )
+        self._tracer = Tracer(process)
+        self._submitted: dict[tuple[bytes, WindowKey], float] = {}
+        """When the windows came that wait for a worker."""
         self._refusals: set[str] = set()
         self.wake = asyncio.Event()
         process.before_status(self._count)
@@ -90,7 +97,8 @@ class _Router:
         counters.mirror({"windows": pool.submitted, "answered": pool.answered, "requeued": pool.requeued})
         counters.mirror({"stale_results": pool.stale, "frames_evicted": edges.cache.evicted, **edges.counts})
         counters.mirror({"frames_orphaned": edges.cache.orphans})
-        counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in pool.drops.items()})
+        drops = {**dict.fromkeys(_DROPS, 0), **pool.drops}
+        counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in drops.items()})
         counters.mirror({f'evicted{{reason="{reason}"}}': count for reason, count in pool.evictions.items()})
         if self._limits is not None:
             counters.mirror({f'limited{{reason="{reason}"}}': count for reason, count in self._limits.counts.items()})
@@ -178,14 +186,23 @@ class _Router:
             if isinstance(each, Tell):
                 self._tell(each)
             elif isinstance(each, Submit):
+                self._submitted[each.edge, each.key] = now
+                self._tracer.say(each.key, "submitted")
                 self._do(self._pool.submit(each.edge, each.key, each.classes, each.found, each.deadline, now))
             elif isinstance(each, Assign):
+                self._process.histogram("queued").add((now - self._submitted.pop((each.edge, each.key), now)) * 1e9)
+                self._tracer.say(each.key, "assigned")
                 self._assign(each, now)
             elif isinstance(each, Answered):
                 assert done is not None  # only a worker's Done can end so
+                self._submitted.pop((each.edge, each.key), None)  # one that was asked for again meanwhile
+                self._tracer.say(each.key, "done", done.model_ms)
+                self._tracer.say(each.key, "answered")
                 answer = Answer(*each.key, done.p, each.model, done.model_ms)
                 self._do(self._edges.finished(each.edge, answer))
             elif isinstance(each, Drop):
+                self._submitted.pop((each.edge, each.key), None)
+                self._tracer.say(each.key, f"dropped {each.reason}")
                 self._do(self._edges.finished(each.edge, Dropped(*each.key, each.reason)))
             elif isinstance(each, Evicted):
                 self._process.log.warning("worker evicted", worker=each.name, reason=each.reason)
@@ -195,7 +212,8 @@ class _Router:
                 self._workers.try_send(each.worker, Again("this worker is not known here"))
             else:
                 self._process.log.info("edge gone", edge=each.name)
-                self._pool.edge_gone(each.edge)
+                for drop in self._pool.edge_gone(each.edge):
+                    self._submitted.pop((drop.edge, drop.key), None)
 
     def _tell(self, tell: Tell) -> None:
         message = tell.message

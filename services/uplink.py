@@ -22,6 +22,7 @@ from clownfish.messages import End, Event, RemoteResult, StreamKey, Window, Wind
 from clownfish.notes import Notes
 from clownfish.process import Process, every, run
 from clownfish.protocol import Again, Answer, Credit, Dropped, FrameData, Hello, Missing, Ping, Refused, WindowRequest
+from clownfish.tracer import Tracer
 from clownfish.zoo import read_classes
 
 _FROM_ROUTER = (Credit, Refused, Missing, Answer, Dropped, Again)
@@ -32,6 +33,8 @@ _RETRY_S, _MAX_RETRY_S = 0.1, 5.0
 _CONNECTED = "connected"
 _REASON = re.compile(r"[a-z_]{1,40}")
 """What may become part of a counter's name: the peer's words are not ours."""
+_DROPS = ("superseded", "expired", "unanswered", "lost")
+"""Why windows are dropped on an ordinary day: counted from 0 on, so that the first one shows as a rise."""
 _KNOWN_FRAMES = 64
 """Frames of a stream that the router is taken to have; it asks for those that it has not."""
 
@@ -62,6 +65,7 @@ class _Uplink:
         self._known: dict[StreamKey, OrderedDict[int, None]] = {}
         self._encoders: OrderedDict[StreamKey, StreamEncoder] = OrderedDict()
         self._notes = Notes(process)
+        self._tracer = Tracer(process)
         self._sent_at: dict[WindowKey, tuple[float, float]] = {}
         """Of the windows in flight: when they went, and when they were captured."""
         self._heard = 0.0
@@ -75,7 +79,8 @@ class _Uplink:
     def _count(self) -> None:
         backlog, counters = self._backlog, self._process.counters
         counters.mirror({"windows_offered": backlog.offered, "windows_answered": backlog.answered_total})
-        counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in backlog.drops.items()})
+        drops = {**dict.fromkeys(_DROPS, 0), **backlog.drops}
+        counters.mirror({f'dropped{{reason="{reason}"}}': count for reason, count in drops.items()})
         counters.mirror({f'ignored{{reason="{reason}"}}': count for reason, count in backlog.ignored.items()})
         waiting_s, in_flight_s = backlog.ages_s(time.monotonic())
         counters.set("waiting", backlog.waiting)
@@ -85,6 +90,7 @@ class _Uplink:
         counters.set("connected", float(self._process.text == _CONNECTED))
 
     def _note(self, key: WindowKey, what: str, value: float | None = None) -> None:
+        self._tracer.say(key, what, value)
         if self._notes.wanted:
             self._notes.take([Event(*key, what, time.monotonic(), value)])
 

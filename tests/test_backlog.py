@@ -462,3 +462,13 @@ class AnyOrder(RuleBasedStateMachine):
 
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_the_age_of_a_queue_is_that_of_its_oldest_window_since_capture() -> None:
+    backlog = opened()
+    assert backlog.ages_s(5.0) == (0.0, 0.0)
+    backlog.offer(key(1), "x", 1.0, 2.0)
+    backlog.offer(key(2), "x", 2.0, 3.0)
+    assert backlog.ages_s(5.0) == (4.0, 0.0)
+    assert send_one(backlog, now=5.0) == key(2)
+    assert backlog.ages_s(5.0) == (4.0, 3.0)

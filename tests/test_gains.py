@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clownfish.fused_streams import FusedStreams
 from clownfish.fusion import Fusion
 from clownfish.gains import OTHER, STREAMS, Gains
 from clownfish.messages import LocalResult, RemoteResult
+from clownfish.metrics import Counters
 
 SURE = np.array([0.9, 0.1]), np.array([0.1, 0.9])
 
@@ -18,7 +19,8 @@ class Bench:
     """Fusion as the service runs it, with its gains."""
 
     def __init__(self, *streams: str) -> None:
-        self.gains = Gains(streams)
+        self.counters = Counters()
+        self.gains = Gains(streams, self.counters)
         self.streams = FusedStreams(
             lambda key: Fusion(theta=0.5, stream=key.stream, epoch=key.epoch, classes=("a", "b")), size=16, stride=4
         )
@@ -35,7 +37,7 @@ class Bench:
             self.gains.remote(result, revised)
 
     def counts(self, stream: str = "cam") -> dict[str, int]:
-        mine = {key: count for key, count in self.gains.counts.items() if f'stream="{stream}"' in key and count}
+        mine = {key: count for key, count in self.counters.as_dict().items() if f'stream="{stream}"' in key and count}
         return {key.replace(f'stream="{stream}"', "").replace("{,", "{"): count for key, count in mine.items()}
 
 
@@ -51,7 +53,7 @@ def test_an_answer_that_agrees_confirms_and_one_that_differs_corrects_what_was_s
     assert bench.counts()['remote_answers{local="differs"}'] == 1
     assert bench.counts()['corrections{effect="corrected"}'] == 1
     assert bench.counts()["labels_corrected{}"] == 2, "windows 1 and 2; 3 is an anchor of its own"
-    assert bench.gains.gauges['last_lag{stream="cam"}'] == 2
+    assert bench.counters.gauges()['last_lag{stream="cam"}'] == 2
 
 
 def test_an_answer_that_comes_before_the_small_models_corrects_nothing_and_is_compared_when_that_comes() -> None:
@@ -78,11 +80,15 @@ def test_labels_are_few_however_many_streams_there_are() -> None:
     for name in [*names, "nobody configured this"]:
         bench.local(name, 0, 0)
         bench.remote(name, 0, 1)
-    assert {key.partition('stream="')[2].partition('"')[0] for key in bench.gains.counts} == {*names[:STREAMS], OTHER}
+    assert {key.partition('stream="')[2].partition('"')[0] for key in bench.counters.as_dict()} == {
+        *names[:STREAMS],
+        OTHER,
+    }
     assert bench.counts(OTHER)["stream_answers{}"] == 21
-    assert len(bench.gains.gauges) == 2 * STREAMS
+    assert len(bench.counters.gauges()) == 2 * STREAMS
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(0, 1)), max_size=60))
 def test_counts_add_up_whatever_comes_in_whatever_order(events: list[tuple[bool, int, int]]) -> None:
     bench, newest = Bench("cam"), -1
@@ -98,3 +104,13 @@ def test_counts_add_up_whatever_comes_in_whatever_order(events: list[tuple[bool,
     assert counts.get("stream_answers{}", 0) == newest + 1
     assert compared <= arrivals
     assert counts.get("labels_corrected{}", 0) >= counts.get('corrections{effect="corrected"}', 0)
+
+
+def test_what_never_happened_to_a_stream_is_counted_as_0_so_that_the_first_time_shows_as_a_rise() -> None:
+    assert set(Bench("cam").counters.as_dict().items()) == {
+        ('labels_corrected{stream="cam"}', 0),
+        ('remote_answers{stream="cam",local="agrees"}', 0),
+        ('remote_answers{stream="cam",local="differs"}', 0),
+        ('corrections{stream="cam",effect="confirmed"}', 0),
+        ('corrections{stream="cam",effect="corrected"}', 0),
+    }

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from clownfish.config import validate
 from clownfish.errors import ConfigError
 from clownfish.messages import Status
 from clownfish.metrics import BUFFER_BYTES
-from clownfish.process import STATUS_SOCKET, Process, every, private_folder
+from clownfish.process import STATUS_SOCKET, WORKING, Process, every, private_folder
 from clownfish.settings import Config
 from tests.graph import harness
 from tests.graph.harness import until
@@ -62,6 +63,33 @@ async def test_counters_go_on_where_the_process_before_left_them(run_dir: Path) 
     async with process(run_dir) as second:
         second.counters.add("windows")
         assert second.counters.get("windows") == 4
+
+
+async def test_histograms_go_on_too_and_are_there_before_anything_is_added(run_dir: Path) -> None:
+    async with process(run_dir, "sink-a") as first:
+        first.histogram("model").add(5e6)
+        os.close(first._lock)
+    async with process(run_dir, "sink-a.b") as other:
+        other.histogram("model").add(7e6)
+    async with process(run_dir, "sink-a") as second:
+        assert second._histograms.keys() == {"model"}
+        second.histogram("model").add(5e6)
+        assert list(second.histogram("model").as_dict().values()) == [2]
+
+
+async def test_a_thread_that_hangs_shows_even_when_nobody_waits_for_it_any_more(run_dir: Path) -> None:
+    release = threading.Event()
+    async with process(run_dir) as it:
+        task = asyncio.ensure_future(it.in_thread(release.wait, 60))
+        await until(lambda: it._working_since is not None, "the thread is at work", 20)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        it.publish()
+        assert it.counters.gauges()[WORKING] > 0
+        release.set()
+        await until(lambda: it._working_since is None, "the thread is free", 20)
+        it.publish()
+        assert it.counters.gauges()[WORKING] == 0
 
 
 async def test_corrupt_counters_begin_anew_and_that_is_said(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

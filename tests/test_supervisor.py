@@ -47,18 +47,22 @@ def names(folder: Path) -> list[str]:
             ["sink-a", "sink-b", "record", "fusion", "local", "window", "capture"],
         ),
         (
+            {"router": {}, "metrics": {}, "trace": {}},
+            ["metrics", "trace", "router"],
+        ),
+        (
             {**EDGE, "uplink": {}, "router": {}},
             ["router", "sink-a", "sink-b", "fusion", "uplink", "filter", "local", "window", "capture"],
         ),
     ],
-    ids=["cloud", "worker", "edge without a cloud", "edge that is recorded", "edge and router"],
+    ids=["cloud", "worker", "edge without a cloud", "edge that is recorded", "watched router", "edge and router"],
 )
 def test_the_sections_of_the_file_decide_what_starts(tree: dict[str, Any], processes: list[str]) -> None:
     assert [spec.process for spec in plan(validate(tree, "test"))] == processes
 
 
 async def test_a_run_begins_with_no_counters_of_the_run_before(run_dir: Path) -> None:
-    for name in ("fusion.counters", "fusion.watermarks", "mine.txt"):
+    for name in ("fusion.counters", "fusion.watermarks", "fusion.model.histogram", "mine.txt"):
         (run_dir / name).write_text("x")
     supervisor = Supervisor(validate({**EDGE, "graph": {"run_dir": str(run_dir)}}, "test"))
     left = names(run_dir)

@@ -106,18 +106,21 @@ class Listener:
         self.first: dict[str, Heard] = {}
         self.newest: dict[str, Heard] = {}
         self.supervisor: Heard | None = None
-        self.heard = asyncio.Event()
-        """Set when the supervisor is heard."""
+        self.whole = asyncio.Event()
+        """Set while the supervisor and every process that was ever heard have been heard: the processes twice."""
 
     def take(self, status: Status, now: float) -> None:
         if status.service == SUPERVISOR:
             self.supervisor = (now, status)
-            self.heard.set()
-            return
-        first = self.first.get(status.service)
-        if first is None or first[1].pid != status.pid:
-            self.first[status.service] = (now, status)
-        self.newest[status.service] = (now, status)
+        else:
+            first, heard = self.first.get(status.service), (now, status)
+            if first is None or first[1].pid != status.pid:
+                self.first[status.service] = heard
+            self.newest[status.service] = heard
+        if self.supervisor is not None and all(self.newest[name] is not first for name, first in self.first.items()):
+            self.whole.set()
+        else:
+            self.whole.clear()
 
 
 async def listen(run_dir: Path, seconds: float) -> Listener:
@@ -133,7 +136,7 @@ async def listen(run_dir: Path, seconds: float) -> Listener:
     task = asyncio.ensure_future(take())
     await asyncio.sleep(seconds)
     with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(listener.heard.wait(), _PATIENCE_S)
+        await asyncio.wait_for(listener.whole.wait(), _PATIENCE_S)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     bus.close(0)
