@@ -198,21 +198,10 @@ class Supervisor:
             with contextlib.suppress(asyncio.TimeoutError, ClownfishError):
                 await asyncio.wait_for(self.run_until(lambda: not self.gauge("fusion", "streams_open")), patience_s)
         order = (
-            "capture",
-            "window",
-            "local",
-            "filter",
-            "uplink",
-            "fusion",
-            "sink",
-            "record",
-            "pool",
-            "link",
-            "worker",
-            "router",
-            "trace",
-        )
-        for service in (*order, "page", "metrics"):
+            "capture", "window", "local", "filter", "uplink", "fusion", "sink", "record", "pool", "link", "worker",
+            "router", "trace", "page", "metrics",
+        )  # fmt: skip
+        for service in order:
             await self._end([c for c in self.children.values() if c.spec.service == service], _STOP_S)
         with contextlib.suppress(asyncio.TimeoutError, ClownfishError):  # their last counters may still be on the way
             await asyncio.wait_for(self.run_until(self._all_said_goodbye), 1.0)

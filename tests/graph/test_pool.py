@@ -14,11 +14,12 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from tests.graph import harness
 from tests.graph.harness import Endpoints, Graph, Material, Tree, alive, assert_in_order, cloud_tree, edge_tree, until
 from tests.graph.killing import remote_results
 from tests.model_files import write_model
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 AT = Endpoints.tcp()
 PATIENCE_S = 100.0
@@ -40,15 +41,19 @@ async def edge(run_dir: Path, material: Material) -> AsyncIterator[Graph]:
 
 
 @asynccontextmanager
-async def pool(kind: Tree, folder: Path, models: Path) -> AsyncIterator[Graph]:
+async def pool(kind: Tree, models: Path) -> AsyncIterator[Graph]:
     """A router, and a pool of one or two workers whose model is slower than the edge."""
+    folder = harness.folder()
     tree = cloud_tree(folder, write_model(models, "slow", width=1.0, seed=1), AT)
     tree["router"] |= {"windows_per_edge": 16}
     tree["worker"] |= {"credit": 1}
     rules = {"up_delay_ms": 10.0, "up_after_s": 1.0, "down_after_s": 2.0, "cooldown_s": 1.0}
     tree["pool"] = {**kind, **rules, "max_workers": 2}
-    async with Graph(tree) as graph:
-        yield graph
+    try:
+        async with Graph(tree) as graph:
+            yield graph
+    finally:
+        harness.remove(folder)
 
 
 def workers(cloud: Graph) -> set[int]:
@@ -86,9 +91,9 @@ async def answered(edge: Graph, count: int = 20) -> None:
 
 
 async def test_a_pool_of_processes_grows_and_shrinks_and_drains_without_a_window_lost(
-    edge: Graph, cloud_dir: Path, tmp_path: Path
+    edge: Graph, tmp_path: Path
 ) -> None:
-    async with pool({"kind": "local"}, cloud_dir, tmp_path) as cloud:
+    async with pool({"kind": "local"}, tmp_path) as cloud:
         edge.signal("capture", signal.SIGCONT)
         await settled(cloud, 2)
         assert len(workers(cloud)) == 2
@@ -106,11 +111,8 @@ async def test_a_pool_of_processes_grows_and_shrinks_and_drains_without_a_window
 @pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'clownfish[ray]'"
 )
-@pytest.mark.timeout(400)
-async def test_a_pool_of_ray_actors_grows_replaces_killed_ones_and_shrinks(
-    edge: Graph, cloud_dir: Path, tmp_path: Path
-) -> None:
-    async with pool({"kind": "ray", "address": "local", "cpus": 0.1}, cloud_dir, tmp_path) as cloud:
+async def test_a_pool_of_ray_actors_grows_replaces_killed_ones_and_shrinks(edge: Graph, tmp_path: Path) -> None:
+    async with pool({"kind": "ray", "address": "local", "cpus": 0.1}, tmp_path) as cloud:
         await settled(cloud, 1)
         edge.signal("capture", signal.SIGCONT)
         await settled(cloud, 2)
