@@ -16,6 +16,7 @@ from clownfish.codecs.gstreamer import GStreamer, GStreamerEncoder
 from clownfish.codecs.runs import StreamEncoder, as_run_codec, decode_job
 from clownfish.errors import CodecError, ConfigError
 from clownfish.settings import Plugin
+from services.worker import _Worker
 from tests.test_codecs import psnr_db
 from tests.test_codecs_video import job_of, moving
 
@@ -151,3 +152,9 @@ def test_no_peer_can_name_it() -> None:
     """What a worker builds for a peer's word has its name, and needs no option."""
     assert {name for name in CODECS.names() if name not in ON_THE_WIRE} == {"gstreamer"}
     assert {CODECS.get(name)().name for name in ON_THE_WIRE} == ON_THE_WIRE
+    worker = _Worker.__new__(_Worker)
+    worker._codecs = {}
+    for kind in ("gstreamer", "os:system", "clownfish.codecs.gstreamer:GStreamer", ""):
+        with pytest.raises(ConfigError, match="unknown codec"):
+            worker._codec(kind)
+    assert worker._codec("h264").name == "h264"
