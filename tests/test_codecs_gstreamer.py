@@ -86,7 +86,7 @@ def test_an_encoder_that_begins_in_its_own_rhythm_begins_runs_with_it() -> None:
 @needs_gstreamer
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
 def test_a_process_that_died_or_hangs_costs_one_window_in_bounded_time(how: signal.Signals) -> None:
-    codec = opened(timeout_ms=300)
+    codec = opened(timeout_ms=1000)
     stream = StreamEncoder(codec)
     frames = moving(4)
     assert [each.run for each in stream.encode(frames[:2])] == [0, 0]
@@ -97,7 +97,7 @@ def test_a_process_that_died_or_hangs_costs_one_window_in_bounded_time(how: sign
     began = time.monotonic()
     with pytest.raises(CodecError, match="GStreamer"):
         stream.encode(frames[2:3])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     with pytest.raises(ProcessLookupError):
         os.kill(old, 0)
     assert [(each.run, each.place) for each in stream.encode(frames[2:])] == [(1, 0), (1, 1)]
