@@ -34,7 +34,7 @@ clean: ## Remove what was set up and built
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One stamp for each set of extras; a set is installed anew when the requirements change.
-$(VENV)/.run: EXTRAS = torch,plot,web
+$(VENV)/.run: EXTRAS = torch,plot,video,web
 $(VENV)/.dev: EXTRAS = dev
 $(VENV)/.bench: EXTRAS = bench
 $(VENV)/.run $(VENV)/.dev $(VENV)/.bench: pyproject.toml constraints.txt

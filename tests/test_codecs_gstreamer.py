@@ -16,6 +16,7 @@ from clownfish.codecs.gstreamer import GStreamer, GStreamerEncoder
 from clownfish.codecs.runs import StreamEncoder, as_run_codec, decode_job
 from clownfish.errors import CodecError, ConfigError
 from clownfish.settings import Plugin
+from services.worker import _Worker
 from tests.test_codecs import psnr_db
 from tests.test_codecs_video import job_of, moving
 
@@ -85,7 +86,7 @@ def test_an_encoder_that_begins_in_its_own_rhythm_begins_runs_with_it() -> None:
 @needs_gstreamer
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
 def test_a_process_that_died_or_hangs_costs_one_window_in_bounded_time(how: signal.Signals) -> None:
-    codec = opened(timeout_ms=300)
+    codec = opened(timeout_ms=1000)
     stream = StreamEncoder(codec)
     frames = moving(4)
     assert [each.run for each in stream.encode(frames[:2])] == [0, 0]
@@ -96,7 +97,7 @@ def test_a_process_that_died_or_hangs_costs_one_window_in_bounded_time(how: sign
     began = time.monotonic()
     with pytest.raises(CodecError, match="GStreamer"):
         stream.encode(frames[2:3])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     with pytest.raises(ProcessLookupError):
         os.kill(old, 0)
     assert [(each.run, each.place) for each in stream.encode(frames[2:])] == [(1, 0), (1, 1)]
@@ -151,3 +152,9 @@ def test_no_peer_can_name_it() -> None:
     """What a worker builds for a peer's word has its name, and needs no option."""
     assert {name for name in CODECS.names() if name not in ON_THE_WIRE} == {"gstreamer"}
     assert {CODECS.get(name)().name for name in ON_THE_WIRE} == ON_THE_WIRE
+    worker = _Worker.__new__(_Worker)
+    worker._codecs = {}
+    for kind in ("gstreamer", "os:system", "clownfish.codecs.gstreamer:GStreamer", ""):
+        with pytest.raises(ConfigError, match="unknown codec"):
+            worker._codec(kind)
+    assert worker._codec("h264").name == "h264"

@@ -39,22 +39,19 @@ DEFAULT = tuple(
     for kind, options in (
         ("png", {}),
         ("jpeg", {}),
-        ("jpeg", {"quality": 90}),
-        ("jpeg", {"quality": 40}),
+        ("jpeg", {"quality": 60, "chroma": 444}),
         ("webp", {}),
-        ("webp", {"quality": 90}),
         ("h264", {"group": 16}),
-        ("h264", {"quality": 60}),
-        ("h264", {"quality": 56}),
+        ("h264", {"quality": 64}),
         ("h264", {}),
+        ("h264", {"quality": 56}),
+        ("h264", {"quality": 52}),
         ("h264", {"quality": 48}),
-        ("h264", {"quality": 44}),
         ("h264", {"chroma": 420}),
-        ("hevc", {"quality": 56}),
         ("hevc", {}),
-        ("hevc", {"quality": 48}),
+        ("hevc", {"quality": 52}),
     )
-)  # fmt: skip
+)
 ENOUGH = 0.005
 """Half a point: what the default may lose."""
 
