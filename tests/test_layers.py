@@ -21,7 +21,7 @@ LAYERS: dict[int | str, set[str]] = {
     # pure: no clock, no socket, no file of its own
     0: {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
-        "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
+        "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks", "timeline", "eventing",
         "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits",
     },
     # bytes and pixels
