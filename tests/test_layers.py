@@ -27,7 +27,7 @@ LAYERS: dict[int | str, set[str]] = {
     # bytes and pixels
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
-        "puppets", "shapes", "chunks", "records", "recording", "keys",
+        "puppets", "shapes", "chunks", "records", "recording", "keys", "spool",
     },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor", "notes"},
@@ -44,6 +44,7 @@ BESIDE: dict[str, set[str]] = {
     "shapes": {"opencv"},
     "datasets": {"opencv", "puppets", "shapes"},
     "models": {"opencv"},
+    "sinks": {"spool"},
     "settings": {"codecs", "models", "sinks"},
     "config": {"settings"},
     "pair": {"config"},

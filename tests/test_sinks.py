@@ -6,11 +6,10 @@ import errno
 import io
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +22,9 @@ from clownfish.sinks import SINKS
 from clownfish.sinks.base import Sink
 from clownfish.sinks.console import Console
 from clownfish.sinks.jsonl import JsonLines
+from tests.disks import file_size_limit
+
+__all__ = ["file_size_limit"]  # a fixture
 
 LABELS = ("Archery", "Basketball", "BabyCrawling")
 
@@ -156,7 +158,7 @@ def test_a_file_without_one_whole_line_begins_anew(path: Path) -> None:
 
 def test_a_killed_process_loses_no_line_that_it_wrote(path: Path) -> None:
     program = (
-        "import sys, os, signal; from tests.test_sinks import *\n"
+        "import sys, os, signal; from tests.test_sinks import JsonLines, result\n"
         "sink = JsonLines(sys.argv[1])\n"
         "for t in range(5): sink.write(result(t))\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
@@ -166,27 +168,13 @@ def test_a_killed_process_loses_no_line_that_it_wrote(path: Path) -> None:
     assert [line["t"] for line in lines(path)] == [0, 1, 2, 3, 4]
 
 
-@pytest.fixture
-def space(path: Path) -> Iterator[Callable[[int | None], None]]:
-    """Limits how large a file may grow in this process, in bytes: a write over it is cut short, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    def limit(size_bytes: int | None) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size_bytes is None else size_bytes, hard))
-
-    yield limit
-    limit(None)
-    signal.signal(signal.SIGXFSZ, before)
-
-
 def test_a_full_disk_is_an_error_per_result_and_writing_goes_on_when_space_is_back(
-    path: Path, space: Callable[[int | None], None]
+    path: Path, file_size_limit: Callable[[int | None], None]
 ) -> None:
     sink = JsonLines(path)
     sink.write(result(0))
     one_line_bytes = path.stat().st_size
-    space(one_line_bytes + one_line_bytes // 2)
+    file_size_limit(one_line_bytes + one_line_bytes // 2)
     caught = []
     for t in (1, 2):
         try:
@@ -194,7 +182,7 @@ def test_a_full_disk_is_an_error_per_result_and_writing_goes_on_when_space_is_ba
         except SinkError as error:
             caught.append(error)
     size_bytes = path.stat().st_size
-    space(None)
+    file_size_limit(None)
     assert len(caught) == 2
     assert isinstance(caught[0].__cause__, OSError)
     assert caught[0].__cause__.errno == errno.EFBIG
