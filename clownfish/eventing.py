@@ -50,6 +50,8 @@ class SceneEvent:
     """`withdrawn`: a late answer left nothing of it."""
     final: bool
     """No later revision follows. Each event gets exactly one such."""
+    live: bool
+    """Said as it happens: that the event began (revision 0), and the first time that it is no longer `ongoing`."""
     start_frame: int
     end_frame: int | None
     """The first frame after it; None while it goes on."""
@@ -93,6 +95,8 @@ class _Known:
     state: State = "ongoing"
     revision: int = -1
     said: tuple[str, int, int, State, bool] | None = None
+    ended: bool = False
+    """Whether it was ever said to be no longer ongoing."""
 
 
 @dataclass(slots=True)
@@ -259,7 +263,8 @@ class StreamEvents:
         now = (run.label, run.start, end, state, final)
         if now == known.said:
             return []
-        known.said = now
+        first_end = state != "ongoing" and not known.ended
+        known.said, known.ended = now, known.ended or state != "ongoing"
         known.revision += 1
         start_frame, end_frame = self._clock.begin(run.start), None if end < 0 else self._clock.end(end)
         return [
@@ -271,6 +276,7 @@ class StreamEvents:
                 label=run.label,
                 state=state,
                 final=final,
+                live=known.revision == 0 or first_end,
                 start_frame=start_frame,
                 end_frame=end_frame,
                 start_s=start_frame / self._clock.fps,

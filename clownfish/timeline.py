@@ -144,7 +144,8 @@ class Timeline:
 
     def _expired(self, t: int) -> tuple[Timeline, tuple[Run, ...]]:
         """Runs that window `t` comes too late for are over."""
-        held, rival, over = self.held, self.rival, ()
+        held, rival = self.held, self.rival
+        over: tuple[Run, ...] = ()
         while held is not None and t - held.last - 1 > self.rules.gap:
             over += self._worth(held)
             held, rival = rival, None

@@ -75,8 +75,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "clownfish.fusions.weights",
     ),
     "cv2": ("clownfish.opencv",),
+    "aiomqtt": ("clownfish.sinks.mqtt",),
+    "aiokafka": ("clownfish.sinks.kafka",),
+    "pyarrow": ("clownfish.sinks.parquet",),
     "av": (
         "clownfish.codecs.video",
+        "clownfish.sinks.video",
         "clownfish.datasets",
         "clownfish.training",
         "clownfish.evaluation",

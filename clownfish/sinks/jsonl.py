@@ -8,41 +8,16 @@ cut off, at opening and after a failed write.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import stat
 from pathlib import Path
 
-import numpy as np
-
 from clownfish.errors import SinkError
-from clownfish.messages import End, FusedResult
+from clownfish.messages import End
+from clownfish.sinks.base import Item
+from clownfish.sinks.forms import line_of
 
 _BLOCK_BYTES = 65536
-
-
-def to_line(result: FusedResult) -> bytes:
-    """`result` as one line of JSON, UTF-8. Raises SinkError where a number is not finite (JSON has none such)."""
-    record = {
-        "stream": result.stream,
-        "epoch": result.epoch,
-        "t": result.t,
-        "revision": result.revision,
-        "label": result.label,
-        "confidence": round(float(result.confidence), 6),
-        "source": result.source,
-        "final": result.final,
-        "lag": result.lag,
-        "rho": None if result.rho is None else round(float(result.rho), 6),
-        "alpha": round(float(result.alpha), 6),
-        "beta": round(float(result.beta), 6),
-        "p": np.asarray(result.p, np.float64).round(6).tolist(),
-    }
-    try:
-        text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError as error:
-        raise SinkError(f"result {result.key} has a number that JSON cannot hold: {error}") from error
-    return text.encode() + b"\n"
 
 
 class JsonLines:
@@ -69,11 +44,11 @@ class JsonLines:
                 ) from error
         self._fd = fd
 
-    def write(self, result: FusedResult) -> None:
+    def write(self, item: Item) -> None:
         """Appends one line, or nothing: raises SinkError, and the next result may be written again."""
         if self._fd is None:
             raise SinkError(f"{self._path} is closed; no result can be written to it")
-        line = to_line(result)
+        line = line_of(item) + b"\n"
         try:
             self._append(self._fd, line)
         except OSError as error:
