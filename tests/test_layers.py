@@ -27,7 +27,7 @@ LAYERS: dict[int | str, set[str]] = {
     # bytes and pixels
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
-        "puppets", "shapes", "chunks", "records", "recording", "keys", "spool",
+        "puppets", "shapes", "chunks", "records", "recording", "keys", "spool", "rates",
     },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor", "notes"},
