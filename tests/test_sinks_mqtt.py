@@ -79,11 +79,11 @@ async def test_an_orderly_end_says_offline_and_a_killed_process_does_by_its_last
             await until(lambda: heard.messages[-1:] == [("clownfish/box/availability", "online")], "online", 10)
         await until(lambda: heard.messages[-1][1] == "offline", "offline", 10)
         program = (
-            "import asyncio, sys; from pathlib import Path; from tests.sink_targets import *\n"
+            "import asyncio, sys; from pathlib import Path\n"
+            "from clownfish.sinks.base import SinkContext; from clownfish.sinks.mqtt import Mqtt\n"
             "async def main():\n"
-            "    given = context(Path(sys.argv[1]))\n"
-            "    async with running(build('mqtt', given, host='127.0.0.1', port=int(sys.argv[2]))):\n"
-            "        await asyncio.sleep(60)\n"
+            "    given = SinkContext('other', edge='box', state_folder=Path(sys.argv[1]))\n"
+            "    await Mqtt('127.0.0.1', int(sys.argv[2]), context=given).run()\n"
             "asyncio.run(main())"
         )
         root = Path(__file__).parents[1]
