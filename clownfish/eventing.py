@@ -19,20 +19,17 @@ withdrawn; a withdrawn event whose windows show something again is that event ag
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple
 
-from clownfish.messages import End, FusedResult, StreamKey
+from clownfish.messages import FusedResult, StreamKey
 from clownfish.timeline import Moment, Rules, Run, Timeline
 
 State = Literal["ongoing", "ended", "withdrawn"]
 Origin = Literal["edge", "fused", "corrected"]
 _ORIGINS: tuple[Origin, ...] = ("edge", "fused", "corrected")
-
-_REMEMBERED = 4096
-"""Epochs that are over and remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,8 @@ class _Known:
     run: Run
     state: State = "ongoing"
     revision: int = -1
-    said: tuple[str, int, int, State, bool] | None = None
+    said: list[Any] | None = None
+    """Label, start, end, state and whether final, of the last revision."""
     ended: bool = False
     """Whether it was ever said to be no longer ongoing."""
 
@@ -133,6 +131,11 @@ class StreamEvents:
         """Answers of a revision that was there, or an older one."""
 
     @property
+    def frontier(self) -> int:
+        """The first window that is not settled."""
+        return self._frontier
+
+    @property
     def kept(self) -> int:
         """Windows in memory."""
         return len(self._kept)
@@ -154,6 +157,36 @@ class StreamEvents:
         parts += [_Part(run, "ended", True) for run in self._settled.finish()]
         self._settled = Timeline(self._settled.rules)
         return self._compare(parts)
+
+    def abandon(self) -> list[SceneEvent]:
+        """The last word on every event as it was last known, where nothing came since `resume`."""
+        out: list[SceneEvent] = []
+        for known in self._known:
+            known.state = "ended" if known.state == "ongoing" else known.state
+            out += self._say(known, True)
+        self._known.clear()
+        return out
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a process that takes this one's place must know, as JSON's values: all but windows that can still
+        change, whose closing answers are to come."""
+        return {
+            "frontier": self._frontier,
+            "newest": self._newest,
+            "held": _plain(self._settled.held),
+            "rival": _plain(self._settled.rival),
+            "known": [{**_plain(known), "run": _plain(known.run)} for known in self._known],
+            "names": self._names,
+        }
+
+    def resume(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on from there, before the first answer. Raises KeyError, TypeError, ValueError for what is no snapshot."""
+        held, rival = (None if run is None else Run(**run) for run in (snapshot["held"], snapshot["rival"]))
+        known = [_Known(**{**each, "run": Run(**each["run"])}) for each in snapshot["known"]]
+        names = {str(name): int(t) for name, t in snapshot["names"].items()}
+        self._frontier, self._newest = int(snapshot["frontier"]), int(snapshot["newest"])
+        self._settled = Timeline(self._settled.rules, held, rival)
+        self._known, self._names = known, names
 
     def _put(self, result: FusedResult) -> bool:
         """Keep it, and fold again what follows. False where the window has this revision, or a newer one."""
@@ -260,7 +293,7 @@ class StreamEvents:
     def _say(self, known: _Known, final: bool) -> list[SceneEvent]:
         run, state = known.run, known.state
         end = -1 if state == "ongoing" else run.last
-        now = (run.label, run.start, end, state, final)
+        now = [run.label, run.start, end, state, final]
         if now == known.said:
             return []
         first_end = state != "ongoing" and not known.ended
@@ -287,59 +320,9 @@ class StreamEvents:
         ]
 
 
+def _plain(it: Run | _Known | None) -> Any:
+    return None if it is None else {each.name: getattr(it, each.name) for each in fields(it)}
+
+
 def _same(a: Moment, b: Moment) -> bool:
     return a.origin == b.origin and a.label == b.label and a.p.tobytes() == b.p.tobytes()
-
-
-class Events:
-    """The events of many streams, each of its epochs for itself: no event goes on over the gap between two.
-
-    `counts` grows only: results_late (of a window that was settled), results_repeated, results_stale (of an epoch that
-    is over).
-    """
-
-    def __init__(self, make: Callable[[StreamKey], StreamEvents], capacity: int = 1024) -> None:
-        """`make` begins an epoch. More than `capacity` epochs are never open: the least recently used is finished."""
-        self._make = make
-        self._capacity = capacity
-        self._open: OrderedDict[StreamKey, StreamEvents] = OrderedDict()
-        self._over: OrderedDict[StreamKey, None] = OrderedDict()
-        self.counts: Counter[str] = Counter()
-
-    @property
-    def open(self) -> int:
-        """Epochs that are not over."""
-        return len(self._open)
-
-    def result(self, result: FusedResult) -> list[SceneEvent]:
-        """What this answer changes; and the last words on epochs that had to make room for a new one."""
-        key = StreamKey(result.stream, result.epoch)
-        if key in self._over:
-            self.counts["results_stale"] += 1
-            return []
-        out: list[SceneEvent] = []
-        stream = self._open.get(key)
-        if stream is None:
-            # Fusion drains one epoch beside the next; of a third, the first one's End was lost.
-            older = [each for each in self._open if each.stream == key.stream][:-1]
-            stream = self._open[key] = self._make(key)
-            if len(self._open) - len(older) > self._capacity:
-                older.append(next(each for each in self._open if each not in older))
-            out = [event for each in older for event in self._finish(each)]
-        self._open.move_to_end(key)
-        late, repeated = stream.late, stream.repeated
-        out += stream.result(result)
-        self.counts["results_late"] += stream.late - late
-        self.counts["results_repeated"] += stream.repeated - repeated
-        return out
-
-    def end(self, end: End) -> list[SceneEvent]:
-        """The epoch is over: the last word on each of its events."""
-        return self._finish(StreamKey(end.stream, end.epoch))
-
-    def _finish(self, key: StreamKey) -> list[SceneEvent]:
-        stream = self._open.pop(key, None)
-        self._over[key] = None
-        if len(self._over) > _REMEMBERED:
-            self._over.popitem(last=False)
-        return [] if stream is None else stream.finish()

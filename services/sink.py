@@ -12,20 +12,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from clownfish.errors import ConfigError, SinkError
-from clownfish.eventing import Clock, Events, StreamEvents
-from clownfish.messages import End, Frame, FusedResult, StreamKey
+from clownfish.kept_events import KeptEvents
+from clownfish.messages import End, Frame, FusedResult
 from clownfish.process import Process, run
-from clownfish.rates import read_rate
-from clownfish.settings import Config, SinkSection
+from clownfish.settings import SinkSection
 from clownfish.sinks import SINKS
 from clownfish.sinks.base import Counting, Item, Running, Sink, SinkContext, StreamInfo, Watching, wanted
-from clownfish.timeline import Rules
 from clownfish.zoo import read_classes
 
 T = TypeVar("T")
 
-_SLACK = 8
-"""Windows by which a closing answer may come after those of later windows: what has not come then was lost."""
 _SETTLE_S, _SETTLES = 0.1, 5
 _DRAIN_S = 1.0
 
@@ -49,26 +45,6 @@ def context_of(process: Process, section: SinkSection) -> SinkContext:
     )
 
 
-def events_of(config: Config, run_dir: Path) -> Events:
-    """The machine that makes events."""
-    window, said = config.window, config.events
-
-    def make(key: StreamKey) -> StreamEvents:
-        stream = next((each for each in config.streams if each.name == key.stream), None)
-        fps = (stream.fps if stream is not None else None) or read_rate(run_dir, key.stream)
-        rules = Rules.in_seconds(
-            said.background,
-            said.enter,
-            said.leave,
-            min_s=said.min_s,
-            gap_s=said.gap_s,
-            window_s=window.stride / fps,
-        )
-        return StreamEvents(key, rules, Clock(window.size, window.stride, fps), config.fusion.horizon + _SLACK)
-
-    return Events(make)
-
-
 class _Sink:
     def __init__(self, process: Process, section: SinkSection) -> None:
         config = process.config
@@ -76,9 +52,11 @@ class _Sink:
         self._mode = section.mode
         factory: Any = SINKS.get(section.sink.kind)
         wants_context = "context" in inspect.signature(factory).parameters
-        given = {"context": context_of(process, section)} if wants_context else {}
+        context = context_of(process, section)
+        given = {"context": context} if wants_context else {}
         self.sink: Sink = section.sink.build(SINKS, **given)
-        self._events = events_of(config, process.run_dir) if section.what == "events" else None
+        folder = context.state_folder / "events" / section.name
+        self._events = KeptEvents(config, process.run_dir, folder) if section.what == "events" else None
         allowed = (FusedResult, End, Frame) if isinstance(self.sink, Watching) else (FusedResult, End)
         self._inbox = process.bus.inbox(config.ipc(f"sink-{section.name}"), "results", allowed, hwm=1000)
         self._failing = False
@@ -91,18 +69,20 @@ class _Sink:
             if isinstance(message, Frame):
                 if isinstance(self.sink, Watching):
                     self._attempt(self.sink.frame, message)
-            elif isinstance(message, End):
-                for event in self._events.end(message) if self._events is not None else ():
+                continue
+            if self._events is None:
+                if isinstance(message, FusedResult):
+                    self._write(message)
+            else:
+                events = self._events.of(message)
+                for event in events:
+                    self._process.counters.add(f'events{{state="{event.state}"}}')
                     self._write(event)
+                self._events.keep(message, bool(events))
+            if isinstance(message, End):
                 self._attempt(self.sink.end, message)
                 self._process.counters.add("streams_ended")
                 self._process.publish()
-            elif self._events is None:
-                self._write(message)
-            else:
-                for event in self._events.result(message):
-                    self._process.counters.add(f'events{{state="{event.state}"}}')
-                    self._write(event)
 
     async def settle(self) -> None:
         """Wait until nothing more is on its way, a moment at most."""
@@ -128,6 +108,13 @@ class _Sink:
             return False
         self._failing = False
         return True
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        if self._events is not None:
+            self._events.close()
+        with contextlib.suppress(SinkError):  # it counted what it could not write
+            self.sink.close()
 
     def _count(self) -> None:
         if isinstance(self.sink, Counting):
@@ -162,8 +149,7 @@ async def serve(process: Process) -> None:
         for work in works:
             work.cancel()
         await asyncio.gather(*works, return_exceptions=True)
-        with contextlib.suppress(SinkError):  # it counted what it could not write
-            sink.close()
+        service.close()
         process.publish()
 
 

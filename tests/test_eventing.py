@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clownfish.eventing import Clock, Events, SceneEvent, StreamEvents
+from clownfish.event_streams import Events
+from clownfish.eventing import Clock, SceneEvent, StreamEvents
 from clownfish.fusion import Fusion
 from clownfish.messages import End, FusedResult, StreamKey
 from clownfish.timeline import Rules
@@ -328,3 +330,45 @@ def test_what_fusion_says_becomes_events_in_bounded_memory(
     assert it.late == it.repeated == 0
     expected = [e for r in results if r.final for e in plain.result(r)] + plain.end(End("cam", 1, 0, ""))
     assert content(events) == content(expected)
+
+
+# -- the next process
+
+
+@given(
+    st.lists(label_and_share, min_size=1, max_size=50),
+    st.dictionaries(st.integers(0, 49), st.tuples(label_and_share, st.integers(0, 7)), max_size=12),
+    st.integers(0, 120),
+    rules,
+)
+@settings(max_examples=50, deadline=None)
+def test_a_process_that_takes_over_ends_every_event_as_one_that_was_never_killed(
+    local: list[tuple[str, float]], remote: dict[int, tuple[tuple[str, float], int]], killed: int, rules: Rules
+) -> None:
+    """Killed after any answer, with a snapshot of then; what comes afterwards is as if nothing had been, by the end."""
+    fusion = Fusion(horizon=8, stream="cam", epoch=1, classes=CLASSES)
+    results: list[FusedResult] = []
+    for t, (label, p) in enumerate(local):
+        results += [fusion.fuse(t, answer(t, label, p).p, 0.9), *fusion.closed()]
+        for sent, ((said, share), lag) in remote.items():
+            if sent + lag == t:
+                results += fusion.reinforce(sent, answer(sent, said, share).p)
+    results += fusion.finish()
+    killed = min(killed, len(results))
+    plain, first, second = machine(rules), machine(rules), machine(rules)
+    expected = [e for result in results for e in plain.result(result)] + plain.end(End("cam", 1, 0, ""))
+    events = [e for result in results[:killed] for e in first.result(result)]
+    before = first.get(StreamKey("cam", 1))
+    if before is not None:
+        second.resume(StreamKey("cam", 1), json.loads(json.dumps(before.snapshot())))
+    events += [e for result in results[killed:] for e in second.result(result)] + second.end(End("cam", 1, 0, ""))
+    check(events)
+    assert content(events) == content(expected)
+
+
+def test_what_was_left_of_an_epoch_that_is_over_gets_its_last_words_when_the_next_one_begins() -> None:
+    first, second = machine(), machine()
+    feed(first, ["wave"] * 6)
+    second.resume(StreamKey("cam", 1), first.get(StreamKey("cam", 1)).snapshot())  # type: ignore[union-attr]
+    out = feed(second, ["wave"] * 5, epoch=2)
+    assert told(out) == [("0", 1, "wave", "ended", True), ("0", 0, "wave", "ongoing", False)]

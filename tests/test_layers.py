@@ -21,13 +21,14 @@ LAYERS: dict[int | str, set[str]] = {
     # pure: no clock, no socket, no file of its own
     0: {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
-        "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks", "timeline", "eventing",
-        "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits",
+        "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
+        "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits", "timeline", "eventing",
+        "event_streams",
     },
     # bytes and pixels
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
-        "puppets", "shapes", "chunks", "records", "recording", "keys", "spool", "rates",
+        "puppets", "shapes", "chunks", "records", "recording", "keys", "spool", "rates", "eventstates", "kept_events",
     },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor", "notes"},
@@ -47,6 +48,7 @@ BESIDE: dict[str, set[str]] = {
     "sinks": {"spool"},
     "settings": {"codecs", "models", "sinks"},
     "config": {"settings"},
+    "kept_events": {"settings", "rates", "eventstates"},
     "pair": {"config"},
     "process": {"bus"},
     "notes": {"bus", "process"},
