@@ -39,6 +39,7 @@ def context_of(process: Process, section: SinkSection) -> SinkContext:
         stride=config.window.stride,
         classes=read_classes(config.local.model) if config.local is not None else (),
         background=config.events.background,
+        behind=config.fusion.horizon,
         mode=section.mode,
         state_folder=state / "clownfish" / config.graph.name,
         tell=process.log.warning,
@@ -58,7 +59,8 @@ class _Sink:
         folder = context.state_folder / "events" / section.name
         self._events = KeptEvents(config, process.run_dir, folder) if section.what == "events" else None
         allowed = (FusedResult, End, Frame) if isinstance(self.sink, Watching) else (FusedResult, End)
-        self._inbox = process.bus.inbox(config.ipc(f"sink-{section.name}"), "results", allowed, hwm=1000)
+        hwm = 250 if isinstance(self.sink, Watching) else 1000
+        self._inbox = process.bus.inbox(config.ipc(f"sink-{section.name}"), "results", allowed, hwm=hwm)
         self._failing = False
         self._taken = 0
         process.before_status(self._count)

@@ -45,7 +45,7 @@ BESIDE: dict[str, set[str]] = {
     "shapes": {"opencv"},
     "datasets": {"opencv", "puppets", "shapes"},
     "models": {"opencv"},
-    "sinks": {"spool"},
+    "sinks": {"spool", "opencv", "sources", "rates"},
     "settings": {"codecs", "models", "sinks"},
     "config": {"settings"},
     "kept_events": {"settings", "rates", "eventstates"},

@@ -15,7 +15,11 @@ SINKS: Registry[type[Sink]] = Registry(
         "mqtt": "clownfish.sinks.mqtt:Mqtt",
         "parquet": "clownfish.sinks.parquet:Parquet",
         "sqlite": "clownfish.sinks.sqlite:Sqlite",
+        "video": "clownfish.sinks.video:Video",
         "webhook": "clownfish.sinks.webhook:Webhook",
     },
-    extras={"kafka": "kafka", "mqtt": "mqtt", "parquet": "parquet"},
+    extras={"kafka": "kafka", "mqtt": "mqtt", "parquet": "parquet", "video": "video"},
 )
+
+WATCHING = ("video",)
+"""Sinks that are given a copy of live streams' frames (`base.Watching`)."""

@@ -101,6 +101,8 @@ class SinkContext:
     stride: int = 4
     classes: tuple[str, ...] = ()
     background: str = "idle"
+    behind: int = 64
+    """Windows by which a closing answer comes after the first one."""
     mode: Mode = "revisions"
     state_folder: Path = Path("state")
     """What should outlive a restart of the box lies below this."""
