@@ -146,9 +146,9 @@ class EventsSection(Section):
 
     background: str = "idle"
     """The class that is no event; empty: every class is one."""
-    enter: Annotated[float, Bounds(gt=0, le=1)] = 0.6
+    enter: Annotated[float, Bounds(gt=0, le=1)] = 0.4
     """An event begins with a window that is at least so sure of its class."""
-    leave: Annotated[float, Bounds(gt=0, le=1)] = 0.4
+    leave: Annotated[float, Bounds(gt=0, le=1)] = 0.3
     """It goes on while the class is at least so likely."""
     min_s: Annotated[float, Bounds(ge=0)] = 1.0
     """What is shorter is no event."""

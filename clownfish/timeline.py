@@ -44,8 +44,8 @@ class Rules:
 
     background: str = "idle"
     """The label that is no event; empty: every label is one."""
-    enter: float = 0.6
-    leave: float = 0.4
+    enter: float = 0.4
+    leave: float = 0.3
     shortest: int = 1
     gap: int = 0
 

@@ -32,7 +32,6 @@ def context_of(process: Process, section: SinkSection) -> SinkContext:
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return SinkContext(
         name=section.name,
-        graph=config.graph.name,
         edge=config.uplink.edge if config.uplink is not None else "edge",
         streams={s.name: StreamInfo(s.source, s.fps, s.loop, s.seconds) for s in config.streams},
         size=config.window.size,

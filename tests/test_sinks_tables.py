@@ -56,7 +56,7 @@ def test_a_row_is_the_whole_record(path: Path) -> None:
     (values,) = rows(path, "SELECT start_frame, end_frame, end_s, state, final, confidence, source FROM events")
     assert values == (20, 60, 2.0, "ended", 1, 0.75, "edge")
     ((said_at,),) = rows(path, "SELECT said_at FROM events")
-    assert abs(time.time() - rows(path, f"SELECT unixepoch('{said_at}')")[0][0]) < 60
+    assert abs(time.time() - int(rows(path, f"SELECT strftime('%s', '{said_at}')")[0][0])) < 60
     sink.close()
 
 

@@ -94,7 +94,6 @@ class SinkContext:
     """Where a sink stands."""
 
     name: str = "sink"
-    graph: str = "clownfish"
     edge: str = "edge"
     streams: Mapping[str, StreamInfo] = field(default_factory=dict)
     size: int = 16
