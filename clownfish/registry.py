@@ -17,9 +17,11 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """Maps a plug-in's name to "module:attribute"; a name with a colon is itself such a path, for a user's own."""
 
-    def __init__(self, kind: str, builtin: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, builtin: Mapping[str, str], extras: Mapping[str, str] | None = None) -> None:
+        """`extras`: the extra of this package that a plug-in needs, by its name."""
         self.kind = kind
         self._paths = dict(builtin)
+        self._extras = dict(extras or {})
 
     def names(self) -> list[str]:
         return sorted(self._paths)
@@ -33,4 +35,6 @@ class Registry(Generic[T]):
         try:
             return cast(T, getattr(importlib.import_module(module), attribute))
         except (ImportError, AttributeError) as error:
-            raise ConfigError(f"{self.kind} {name!r} cannot be loaded from {path}: {error}") from error
+            extra = self._extras.get(name)
+            remedy = f"; it needs the extra {extra!r}: pip install 'clownfish[{extra}]'" if extra else ""
+            raise ConfigError(f"{self.kind} {name!r} cannot be loaded from {path}: {error}{remedy}") from error

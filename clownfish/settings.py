@@ -151,9 +151,32 @@ class FusionSection(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EventsSection(Section):
+    """How windows become events, for sinks with `what = "events"`."""
+
+    background: str = "idle"
+    """The class that is no event; empty: every class is one."""
+    enter: Annotated[float, Bounds(gt=0, le=1)] = 0.4
+    """An event begins with a window that is at least so sure of its class."""
+    leave: Annotated[float, Bounds(gt=0, le=1)] = 0.3
+    """It goes on while the class is at least so likely."""
+    min_s: Annotated[float, Bounds(ge=0)] = 1.0
+    """What is shorter is no event."""
+    gap_s: Annotated[float, Bounds(ge=0)] = 1.0
+    """A gap no longer than this does not end it."""
+
+    def __post_init__(self) -> None:
+        if self.leave > self.enter:
+            raise ValueError(f"leave {self.leave} is above enter {self.enter}: an event would end as it begins")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SinkSection(Section):
     name: Name
+    what: Literal["results", "events"] = "results"
+    """`results`: the answer for each window; `events`: what was shown, from when to when (see [events])."""
     mode: Literal["live", "revisions", "final"] = "revisions"
+    """`live`: what is said as it happens; `final`: what no later answer changes; `revisions`: all."""
     sink: Annotated[Plugin, OneOf(SINKS)]
 
 
@@ -348,6 +371,7 @@ class Config(Section):
     filter: Filter = Filter()
     uplink: Uplink | None = None
     fusion: FusionSection = FusionSection()
+    events: EventsSection = EventsSection()
     sinks: tuple[SinkSection, ...] = ()
     record: RecordSection | None = None
     router: Router | None = None

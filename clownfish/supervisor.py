@@ -255,8 +255,8 @@ class Supervisor:
             # Threads that only wait get no heap of their own: a third less memory for each process.
             "MALLOC_ARENA_MAX": "2",
         }
-        if self.config.streams and child.spec.service in ("router", "worker", "pool"):
-            environment[NICE_VARIABLE] = "10"  # a cloud on the edge's own box gives way to the edge
+        if self.config.streams and child.spec.service in ("router", "worker", "pool", "sink"):
+            environment[NICE_VARIABLE] = "10"  # a cloud on the edge's own box gives way to the edge, and so do sinks
         log = None
         if self._log_dir is not None:
             log = (self._log_dir / f"{child.spec.process}.log").open("ab")

@@ -1,165 +1,163 @@
-"""Timelines: what a page draws of the newest windows of every stream, put together from notes (layer 0).
+"""Timeline: a stream's answers, window after window, become runs of one label (layer 0).
 
-One row a window: what the edge said by itself, what the cloud said and how late, what was said at once (live), and what
-is said now, after corrections. A row changes as answers come; `changes` gives the rows that changed since it was last
-asked, so that what goes over the wire is what is new, however long the timeline.
+A run begins with a window whose best class is sure enough (`enter`), and holds while that class is at least `leave`
+(hysteresis). It outlasts `gap` windows that say otherwise, or that never came. Another class that enters meanwhile is
+its rival: where the rival lasts `shortest` windows the held run is over, where the held class comes back in time the
+rival was a flicker. A run shorter than `shortest` windows never was one.
+
+`Timeline.step` is a pure function of the state before and the window: equal windows in the order of t make equal runs,
+however their answers came.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from clownfish.messages import End, Event, Feature, FusedResult, LocalResult, Note, RemoteResult, StreamKey
+from clownfish.messages import FusedResult, Vector
 
-SOURCES = ("local", "fused", "remote")
-"""`FusedResult.source` as a number in a row."""
-COLUMNS = (
-    "t", "truth", "local", "local_p", "remote", "lag", "live", "live_source", "now", "now_source", "p", "revision",
-    "final", "rho", "beta", "sent",
-)  # fmt: skip
-"""Of a row, in order. Labels are places in `Timelines.labels`, shares are rounded to thousandths, unknown is None."""
-
-Row = list[Any]
-_AT = {name: at for at, name in enumerate(COLUMNS)}
+EDGE, FUSED, CORRECTED = range(3)
+"""What a window's answer owes the cloud: nothing; its answer went in before or as the window was answered; after."""
 
 
-@dataclass(slots=True)
-class _Stream:
-    epoch: int
-    rows: OrderedDict[int, Row] = field(default_factory=OrderedDict)
-    changed: set[int] = field(default_factory=set)
-    fresh: bool = True
-    """Began anew since it was last asked about: what was drawn of it before is over."""
-    ended: str | None = None
+class Moment(NamedTuple):
+    """What the timeline needs of one window's answer."""
+
+    t: int
+    p: Vector
+    best: int
+    label: str
+    origin: int
+
+    @classmethod
+    def of(cls, result: FusedResult) -> Moment:
+        origin = EDGE
+        if result.source != "local":
+            origin = CORRECTED if result.lag else FUSED
+        return cls(result.t, result.p, int(result.p.argmax()), result.label, origin)
 
 
-class Timelines:
-    """The newest `capacity` windows of each of `streams` (others are left out); `truth_of` says what a window shows.
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What makes a run. Lengths are in windows."""
 
-    `classes` are the model's, in order. `labels` grows where truth has others.
-    """
+    background: str = "idle"
+    """The label that is no event; empty: every label is one."""
+    enter: float = 0.4
+    leave: float = 0.3
+    shortest: int = 1
+    gap: int = 0
 
-    def __init__(
-        self,
-        classes: Sequence[str],
-        streams: Sequence[str],
-        truth_of: Callable[[str, int], str | None] = lambda stream, t: None,
-        capacity: int = 600,
-    ) -> None:
-        if capacity < 1:
-            raise ValueError(f"a timeline needs room, got {capacity=}")
-        self.labels = list(classes)
-        self.capacity = capacity
-        self._places = {label: place for place, label in enumerate(classes)}
-        self._truth_of = truth_of
-        self._streams: dict[str, _Stream | None] = dict.fromkeys(streams)
+    def __post_init__(self) -> None:
+        if not 0 < self.leave <= self.enter <= 1:
+            raise ValueError(f"leave {self.leave} and enter {self.enter}; expected 0 < leave ≤ enter ≤ 1")
+        if self.shortest < 1 or self.gap < 0:
+            raise ValueError(f"shortest {self.shortest} and gap {self.gap}; expected at least 1 and 0 windows")
 
-    def note(self, note: Note) -> None:
-        """Take what a process noted."""
-        for message in note.messages:
-            self._take(message)
+    @classmethod
+    def in_seconds(
+        cls, background: str, enter: float, leave: float, *, min_s: float, gap_s: float, window_s: float
+    ) -> Rules:
+        """Lengths in seconds; `window_s` is the time between two windows. Raises ValueError."""
+        shortest = max(1, math.ceil(min_s / window_s - 1e-9))
+        return cls(background, enter, leave, shortest, math.floor(gap_s / window_s + 1e-9))
 
-    def changes(self) -> dict[str, dict[str, Any]]:
-        """Stream → rows that changed since this was last called, oldest first; streams without any are left out."""
-        found = {}
-        for name, stream in self._streams.items():
-            if stream is not None and (stream.changed or stream.fresh):
-                rows = [stream.rows[t] for t in sorted(stream.changed) if t in stream.rows]
-                found[name] = self._said(stream, rows, stream.fresh)
-                stream.changed.clear()
-                stream.fresh = False
-        return found
 
-    def whole(self) -> dict[str, dict[str, Any]]:
-        """Likewise, all rows of all streams: what one who comes anew has to know."""
-        return {
-            name: self._said(stream, [stream.rows[t] for t in sorted(stream.rows)], True)
-            for name, stream in self._streams.items()
-            if stream is not None
-        }
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Windows `start` to `last` showed one class; those between that did not count neither for nor against it."""
 
-    def _said(self, stream: _Stream, rows: list[Row], fresh: bool) -> dict[str, Any]:
-        return {"fresh": fresh, "ended": stream.ended, "rows": rows}
+    index: int
+    label: str
+    start: int
+    last: int
+    windows: int
+    total: float
+    """Sum of the class's probability over `windows`."""
+    origin: int
 
-    # -- inside
+    @classmethod
+    def of(cls, moment: Moment) -> Run:
+        return cls(moment.best, moment.label, moment.t, moment.t, 1, float(moment.p[moment.best]), moment.origin)
 
-    def _take(self, message: LocalResult | RemoteResult | FusedResult | End | Feature | Event) -> None:
-        if message.stream not in self._streams or isinstance(message, Feature):
-            return
-        stream = self._epoch(StreamKey(message.stream, message.epoch), isinstance(message, LocalResult))
-        if stream is None:
-            return
-        if isinstance(message, End):
-            stream.ended = message.reason
-            stream.fresh |= False
-            stream.changed |= set(list(stream.rows)[-1:])  # so that it is told
-            return
-        if isinstance(message, Event) and not message.what.startswith(("sent", "dropped")):
-            return
-        row = self._row(message.stream, stream, message.t)
-        if row is None:
-            return
-        if isinstance(message, LocalResult):
-            self._put(row, local=int(message.p.argmax()), local_p=_share(message.p.max()))
-        elif isinstance(message, RemoteResult):
-            self._put(row, remote=int(message.p.argmax()))
-        elif isinstance(message, FusedResult):
-            self._answer(row, message)
+    def joined(self, moment: Moment) -> Run:
+        return replace(
+            self,
+            last=moment.t,
+            windows=self.windows + 1,
+            total=self.total + float(moment.p[self.index]),
+            origin=max(self.origin, moment.origin),
+        )
+
+    @property
+    def length(self) -> int:
+        return self.last - self.start + 1
+
+    @property
+    def confidence(self) -> float:
+        return self.total / self.windows
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The state after some windows."""
+
+    rules: Rules
+    held: Run | None = None
+    rival: Run | None = None
+    """Began after the last window of `held`."""
+
+    @property
+    def showing(self) -> Run | None:
+        """The run that goes on, once it is long enough."""
+        held = self.held
+        return held if held is not None and held.length >= self.rules.shortest else None
+
+    @property
+    def earliest(self) -> int | None:
+        """Where the first run that is not over began."""
+        return None if self.held is None else self.held.start
+
+    def step(self, moment: Moment) -> tuple[Timeline, tuple[Run, ...]]:
+        """The state after `moment`, a later window than those before, and the runs that it ended."""
+        state, over = self._expired(moment.t)
+        held, rival = state.held, state.rival
+        if held is None:
+            held = Run.of(moment) if self._enters(moment) else None
+        elif self._keeps(held, moment):
+            held, rival = held.joined(moment), None
         else:
-            self._put(row, sent=message.what)
-        stream.changed.add(message.t)
+            if rival is not None and self._keeps(rival, moment):
+                rival = rival.joined(moment)
+            elif self._enters(moment):
+                rival = Run.of(moment)
+            if rival is not None and rival.length >= self.rules.shortest:
+                over += self._worth(held)
+                held, rival = rival, None
+        after, expired = Timeline(self.rules, held, rival)._expired(moment.t + 1)
+        return after, over + expired
 
-    def _answer(self, row: Row, result: FusedResult) -> None:
-        known = row[_AT["revision"]]
-        if known is not None and result.revision < known:
-            return  # older than what is drawn
-        label, source = self._place(result.label), SOURCES.index(result.source)
-        if result.revision == 0:
-            self._put(row, live=label, live_source=source)
-        if result.source == "remote" and result.lag is not None:
-            self._put(row, lag=result.lag)
-        rho = None if result.rho is None else _share(result.rho)
-        self._put(row, now=label, now_source=source, p=_share(result.confidence), revision=result.revision)
-        self._put(row, final=int(result.final), rho=rho, beta=_share(result.beta))
+    def finish(self) -> tuple[Run, ...]:
+        """No window follows: the run that this ends."""
+        return self._worth(self.held)
 
-    def _epoch(self, key: StreamKey, begins: bool) -> _Stream | None:
-        """Where that stream is. Another epoch takes its place when its first answer comes; what is late is over."""
-        stream = self._streams[key.stream]
-        if stream is None or (stream.epoch != key.epoch and begins):
-            stream = self._streams[key.stream] = _Stream(key.epoch)
-        return stream if stream.epoch == key.epoch else None
+    def _expired(self, t: int) -> tuple[Timeline, tuple[Run, ...]]:
+        """Runs that window `t` comes too late for are over."""
+        held, rival = self.held, self.rival
+        over: tuple[Run, ...] = ()
+        while held is not None and t - held.last - 1 > self.rules.gap:
+            over += self._worth(held)
+            held, rival = rival, None
+        return (self if held is self.held else Timeline(self.rules, held, rival)), over
 
-    def _row(self, name: str, stream: _Stream, t: int) -> Row | None:
-        row = stream.rows.get(t)
-        if row is None:
-            if stream.rows and t < next(reversed(stream.rows)) - self.capacity:
-                return None
-            row = stream.rows[t] = [None] * len(COLUMNS)
-            truth = self._truth_of(name, t)
-            self._put(row, t=t, truth=None if truth is None else self._place(truth))
-            while len(stream.rows) > self.capacity:
-                gone, _ = stream.rows.popitem(last=False)
-                stream.changed.discard(gone)
-        return row
+    def _worth(self, run: Run | None) -> tuple[Run, ...]:
+        return (run,) if run is not None and run.length >= self.rules.shortest else ()
 
-    def _put(self, row: Row, **values: Any) -> None:
-        for name, value in values.items():
-            row[_AT[name]] = value
+    def _enters(self, moment: Moment) -> bool:
+        return moment.label != self.rules.background and float(moment.p[moment.best]) >= self.rules.enter
 
-    def _place(self, label: str) -> int:
-        if label not in self._places:
-            self._places[label] = len(self.labels)
-            self.labels.append(label)
-        return self._places[label]
-
-
-def _share(value: float) -> float:
-    return round(float(value), 3)
-
-
-def as_records(rows: Sequence[Row]) -> list[Mapping[str, Any]]:
-    """Rows by the names of their columns, for people and tests."""
-    return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    def _keeps(self, run: Run, moment: Moment) -> bool:
+        if run.index == moment.best:
+            return float(moment.p[run.index]) >= self.rules.leave
+        return float(moment.p[run.index]) >= self.rules.leave and not self._enters(moment)

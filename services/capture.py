@@ -13,6 +13,7 @@ from clownfish.errors import SourceError
 from clownfish.gains import OTHER, STREAMS
 from clownfish.messages import End, Frame, Pixels
 from clownfish.process import Process, run
+from clownfish.rates import write_rate
 from clownfish.settings import Stream
 from clownfish.sources import is_live, open_source
 from clownfish.sources.reader import Reader
@@ -68,6 +69,8 @@ class _Capture:
         log = self._log.bind(epoch=self._epoch)
 
         def on_frame(n: int, capture_ns: int, pixels: Pixels) -> None:
+            if n == 0:
+                write_rate(self._process.run_dir, self._stream.name, reader.fps)
             frame = Frame(self._stream.name, self._epoch, n, capture_ns, self._live, pixels)
             if self._page is not None and capture_ns - self._shown_ns >= self._show_every_ns:
                 self._shown_ns = capture_ns

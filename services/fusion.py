@@ -51,7 +51,11 @@ class _Fusion:
         self._local = process.bus.inbox(config.ipc("fusion-local"), "local", (LocalResult, End), hwm=256)
         self._remote = process.bus.inbox(config.ipc("fusion-remote"), "remote", (RemoteResult, End), hwm=256)
         self._sinks = [
-            (process.bus.outbox(config.ipc(f"sink-{sink.name}"), f"sink-{sink.name}", hwm=1000), sink.mode)
+            # events are made of all revisions, whichever of the events the sink wants
+            (
+                process.bus.outbox(config.ipc(f"sink-{sink.name}"), f"sink-{sink.name}", hwm=1000),
+                sink.mode if sink.what == "results" else "revisions",
+            )
             for sink in config.sinks
         ]
         self.wake = asyncio.Event()

@@ -18,10 +18,10 @@ from clownfish.messages import Frame, LinkShape, Note, Status
 from clownfish.metrics import Histogram
 from clownfish.notes import PAGE
 from clownfish.process import WATCH_SOCKET, Process, run
+from clownfish.recent import COLUMNS, Recent
 from clownfish.settings import Config, Page
 from clownfish.shaping import Shape
 from clownfish.sources import is_live, open_source, truth_of
-from clownfish.timeline import COLUMNS, Timelines
 from clownfish.web.access import Access, read_token
 from clownfish.web.server import Page as Server
 from clownfish.web.server import frame, ticks
@@ -55,7 +55,7 @@ class _Page:
         self._process = process
         self._names = [stream.name for stream in config.streams]
         classes = read_classes(config.local.model) if config.local else ()
-        self._timelines = Timelines(classes, self._names, _Truth(config), settings.windows)
+        self._recent = Recent(classes, self._names, _Truth(config), settings.windows)
         self._statuses: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._news: set[str] = set()
         self._frames: dict[str, Frame] = {}
@@ -76,7 +76,7 @@ class _Page:
 
     async def take_notes(self) -> None:
         async for note in self._notes_inbox:
-            self._timelines.note(note)
+            self._recent.note(note)
 
     async def take_frames(self) -> None:
         async for picture in self._frame_inbox:
@@ -104,7 +104,7 @@ class _Page:
 
     async def tick(self) -> None:
         async for _ in ticks(_TICK_S):
-            changes, news, frames = self._timelines.changes(), self._news, self._frames
+            changes, news, frames = self._recent.changes(), self._news, self._frames
             self._news, self._frames = set(), {}
             if not self.server.viewers:
                 self._pictures.clear()
@@ -115,9 +115,9 @@ class _Page:
                 said["streams"] = changes
             if news:
                 said["services"] = {name: self._statuses[name] for name in sorted(news)}
-            if len(self._timelines.labels) != self._labels_told:
-                said["labels"] = self._timelines.labels
-                self._labels_told = len(self._timelines.labels)
+            if len(self._recent.labels) != self._labels_told:
+                said["labels"] = self._recent.labels
+                self._labels_told = len(self._recent.labels)
             if said or pictures:
                 self.server.broadcast(frame(said, pictures))
 
@@ -128,18 +128,18 @@ class _Page:
     def whole(self) -> bytes:
         """Everything, for one who comes anew."""
         config = self._process.config
-        self._labels_told = len(self._timelines.labels)
+        self._labels_told = len(self._recent.labels)
         said = {
             "graph": config.graph.name,
             "names": self._names,
             "columns": COLUMNS,
-            "labels": self._timelines.labels,
+            "labels": self._recent.labels,
             "window": {"size": config.window.size, "stride": config.window.stride},
             "theta": config.fusion.theta,
-            "capacity": self._timelines.capacity,
+            "capacity": self._recent.capacity,
             "cloud": config.uplink is not None,
             "link": None if self._link is None else _said(self._shape),
-            "streams": self._timelines.whole(),
+            "streams": self._recent.whole(),
             "services": self._statuses,
             "fps": self._fps(),
         }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from clownfish.bus import Encoded
 from clownfish.messages import End, Frame, StreamKey
 from clownfish.process import Process, run
+from clownfish.sinks import WATCHING
+from clownfish.sources import is_live
 from clownfish.windowing import WindowManager
 
 
@@ -15,6 +17,12 @@ async def serve(process: Process) -> None:
     inbox = process.bus.inbox(config.ipc("window"), "frames", (Frame, End), hwm=32 * streams, large=True)
     receivers = ["local", "filter"] if config.uplink is not None else ["local"]
     outboxes = [process.bus.outbox(config.ipc(name), name, hwm=4 * streams, large=True) for name in receivers]
+    watching = [each.name for each in config.sinks if each.sink.kind in WATCHING]
+    # of what can be read again they read it themselves
+    watched = {each.name for each in config.streams if is_live(each.source)} if watching else set()
+    watchers = [
+        process.bus.outbox(config.ipc(f"sink-{name}"), f"frames-{name}", hwm=32, large=True) for name in watching
+    ]
     process.ready()
     async for message in inbox:
         if isinstance(message, End):
@@ -22,6 +30,10 @@ async def serve(process: Process) -> None:
             for outbox in outboxes:
                 await outbox.insist(message)
         else:
+            if message.stream in watched:
+                copy = Encoded(message)
+                for outbox in watchers:
+                    outbox.try_send(copy)
             window = manager.push(message)
             for end in manager.replaced():
                 for outbox in outboxes:

@@ -40,6 +40,15 @@ def test_a_path_that_leads_nowhere_says_what_failed(path: str) -> None:
         FILTERS.get(path)
 
 
+@pytest.mark.parametrize("extra", ["kafka", "mqtt", "parquet", "video"])
+def test_a_plug_in_whose_library_is_not_there_says_what_to_install(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("aiokafka", "aiomqtt", "pyarrow", "av"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, f"clownfish.sinks.{extra}", raising=False)
+    with pytest.raises(ConfigError, match=rf"sink '{extra}' cannot be loaded .* pip install 'clownfish\[{extra}\]'"):
+        SINKS.get(extra)
+
+
 def test_a_plug_in_is_not_imported_before_it_is_asked_for() -> None:
     lazy: Registry[object] = Registry("test", {"antigravity": "antigravity:geohash"})
     assert lazy.names() == ["antigravity"]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gzip
+import inspect
 import io
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,74 +22,143 @@ import pytest
 from clownfish.errors import SinkError
 from clownfish.messages import End, FusedResult
 from clownfish.sinks import SINKS
-from clownfish.sinks.base import Sink
+from clownfish.sinks.base import Running, Sink
 from clownfish.sinks.console import Console
 from clownfish.sinks.jsonl import JsonLines
+from clownfish.sinks.spooled import Spooled
+from tests.disks import file_size_limit
+from tests.graph.harness import until
+from tests.sink_targets import (
+    LABELS,
+    HttpServer,
+    KafkaBroker,
+    Mosquitto,
+    Subscriber,
+    context,
+    count,
+    event,
+    result,
+    rows,
+    running,
+    subscribed,
+)
 
-LABELS = ("Archery", "Basketball", "BabyCrawling")
-
-
-def result(t: int, label: str = "Archery", stream: str = "dev00", revision: int = 0, **changes: object) -> FusedResult:
-    p = np.full(3, 0.1, np.float32)
-    p[LABELS.index(label)] = 0.8
-    fused = FusedResult(stream, 7, t, revision, p, label, 0.8, 0.25, 0.5, 0.0, None, "local", False)
-    return replace(fused, **changes)  # type: ignore[arg-type]
+__all__ = ["file_size_limit"]  # a fixture
 
 
 class Output:
-    """Makes a sink of each kind, and tells what it put out so far."""
+    """A sink of one kind, its real target, and what has come out there: labels, each with its stream."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name = name
-        self._path = folder / "results.jsonl"
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.kind = kind
+        self._folder = folder
         self._text = io.StringIO()
+        self._closing: list[Callable[[], None]] = []
+        self._options: dict[str, Any] = {}
+        self._heard: Subscriber | None = None
+        path = folder / "out"
+        if kind == "console":
+            self._options = {"out": self._text}
+        elif kind == "parquet":
+            pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
+            self._options = {"folder": str(path)}
+        elif kind == "mqtt":
+            pytest.importorskip("aiomqtt", reason="the extra `mqtt` is not installed")
+            self._broker = Mosquitto(folder / "mosquitto")
+            self._broker.start()
+            self._closing.append(self._broker.kill)
+            self._options = {"host": "127.0.0.1", "port": self._broker.port}
+        elif kind == "webhook":
+            self._server = HttpServer()
+            self._closing.append(self._server.close)
+            self._options = {"url": self._server.url}
+        elif kind == "kafka":
+            self._kafka = KafkaBroker()
+            self._options = {"brokers": self._kafka.address}
+        else:
+            self._options = {"path": str(path)}
+        self.path = path
 
-    def open(self) -> Sink:
-        make: dict[str, Callable[[], Sink]] = {
-            "jsonl": lambda: SINKS.get("jsonl")(self._path),  # type: ignore[call-arg]
-            "console": lambda: SINKS.get("console")(self._text),  # type: ignore[call-arg]
-        }
-        return make[self.name]()
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[Sink]:
+        """The sink at its work; closed at the end, with all that it was given."""
+        factory: Any = SINKS.get(self.kind)
+        given = {"context": context(self._folder)} if "context" in inspect.signature(factory).parameters else {}
+        sink: Sink = factory(**self._options, **given)
+        async with contextlib.AsyncExitStack() as stack:
+            if self.kind == "mqtt":
+                self._heard = await stack.enter_async_context(subscribed(self._broker, clean_session=True))
+            if isinstance(sink, Running):
+                await stack.enter_async_context(running(sink))
+            yield sink
+            if isinstance(sink, Running):
+                if isinstance(sink, Spooled):
+                    await until(lambda: sink.gauges()["connected"] == 1, "the target is there", 20)
+                await sink.drain(10)
+            if self._heard is not None:
+                await until(lambda: len(self._items()) >= count(sink, "acked"), "who listens has them", 10)
+            sink.close()
 
-    def text(self) -> str:
-        return self._text.getvalue() if self.name == "console" else self._path.read_text()
+    def _items(self) -> list[dict[str, Any]]:
+        heard = self._heard.messages if self._heard is not None else []
+        return [json.loads(text) for topic, text in heard if topic.endswith(("/event", "/result"))]
+
+    def said(self) -> list[tuple[str, str]]:
+        """(stream, label), in order as far as the target has one."""
+        if self.kind == "console":
+            lines = self._text.getvalue().splitlines()
+            return [(line.split()[0], label) for line in lines for label in LABELS if f"  {label}" in line]
+        if self.kind == "sqlite":
+            found = [rows(self.path, f"SELECT stream, label FROM {table}") for table in ("results", "events")]
+            return [(stream, label) for part in found for stream, label in part]
+        if self.kind == "parquet":
+            import pyarrow.dataset
+
+            tables = [pyarrow.dataset.dataset(each, partitioning="hive") for each in sorted(self.path.iterdir())]
+            return [(row["stream"], row["label"]) for table in tables for row in table.to_table().to_pylist()]
+        records: list[dict[str, Any]]
+        if self.kind == "jsonl":
+            records = [json.loads(line) for line in self.path.read_text().splitlines()]
+        elif self.kind == "webhook":
+            records = self._server.taken()
+        elif self.kind == "kafka":
+            records = [record for _, record in self._kafka.log()]
+        else:
+            records = self._items()
+        return [(record["stream"], record["label"]) for record in records]
+
+    def close(self) -> None:
+        for each in self._closing:
+            each()
 
 
-@pytest.fixture(params=SINKS.names())
-def output(request: pytest.FixtureRequest, tmp_path: Path) -> Output:
-    return Output(request.param, tmp_path)
+@pytest.fixture(
+    params=[name for name in SINKS.names() if name != "video"]
+)  # it has no words: tests/test_sinks_video.py
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Output]:
+    made = Output(request.param, tmp_path)
+    yield made
+    made.close()
 
 
-def test_a_result_is_out_when_write_returns(output: Output) -> None:
-    sink = output.open()
-    sink.write(result(3, "Basketball"))
-    assert "Basketball" in output.text()
-    assert output.text().endswith("\n")
-    sink.close()
+async def test_what_is_written_of_either_kind_comes_out_and_streams_are_told_apart(output: Output) -> None:
+    items = [result(0, "Archery", "door"), result(0, "Basketball", "yard"), event(1, "BabyCrawling", "door")]
+    async with output.open() as sink:
+        sink.end(End("never seen", 1, 0, "stopped"))
+        for item in items:
+            sink.write(item)
+        sink.end(End("door", 7, 40, "end of the source"))
+    assert sorted(output.said()) == sorted((item.stream, item.label) for item in items)
 
 
-def test_closing_twice_is_safe(output: Output) -> None:
-    sink = output.open()
-    sink.write(result(0))
-    sink.end(End("dev00", 7, 40, "end of the source"))
-    sink.close()
-    sink.close()
-
-
-def test_streams_are_told_apart(output: Output) -> None:
-    sink = output.open()
-    for stream in ("door", "yard"):
-        sink.write(result(0, stream=stream))
-    assert [line.count("door") + 2 * line.count("yard") for line in output.text().splitlines()] == [1, 2]
-    sink.close()
-
-
-def test_an_end_of_an_unknown_stream_is_taken(output: Output) -> None:
-    sink = output.open()
-    sink.end(End("never seen", 1, 0, "stopped"))
-    sink.write(result(0))
-    assert "Archery" in output.text()
-    sink.close()
+async def test_what_one_stream_says_comes_out_in_its_order(output: Output) -> None:
+    labels = [LABELS[(t * t) % 3] if t % 2 else LABELS[(t + 1) % 3] for t in range(12)]
+    changes = [label for label, before in zip(labels, ["", *labels], strict=False) if label != before]
+    async with output.open() as sink:
+        for t, label in enumerate(labels):
+            sink.write(result(t, label))
+    said = [label for _, label in output.said()]
+    assert said == (changes if output.kind == "console" else labels)
 
 
 # the file of lines
@@ -156,9 +227,11 @@ def test_a_file_without_one_whole_line_begins_anew(path: Path) -> None:
 
 def test_a_killed_process_loses_no_line_that_it_wrote(path: Path) -> None:
     program = (
-        "import sys, os, signal; from tests.test_sinks import *\n"
+        "import sys, os, signal, numpy as np\n"
+        "from clownfish.messages import FusedResult; from clownfish.sinks.jsonl import JsonLines\n"
         "sink = JsonLines(sys.argv[1])\n"
-        "for t in range(5): sink.write(result(t))\n"
+        "for t in range(5):\n"
+        "    sink.write(FusedResult('a', 7, t, 0, np.ones(1), 'a', 1.0, None, 1.0, 0.0, None, 'local', False))\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(path)], cwd=Path(__file__).parents[1], timeout=60)
@@ -166,27 +239,13 @@ def test_a_killed_process_loses_no_line_that_it_wrote(path: Path) -> None:
     assert [line["t"] for line in lines(path)] == [0, 1, 2, 3, 4]
 
 
-@pytest.fixture
-def space(path: Path) -> Iterator[Callable[[int | None], None]]:
-    """Limits how large a file may grow in this process, in bytes: a write over it is cut short, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    def limit(size_bytes: int | None) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size_bytes is None else size_bytes, hard))
-
-    yield limit
-    limit(None)
-    signal.signal(signal.SIGXFSZ, before)
-
-
 def test_a_full_disk_is_an_error_per_result_and_writing_goes_on_when_space_is_back(
-    path: Path, space: Callable[[int | None], None]
+    path: Path, file_size_limit: Callable[[int | None], None]
 ) -> None:
     sink = JsonLines(path)
     sink.write(result(0))
     one_line_bytes = path.stat().st_size
-    space(one_line_bytes + one_line_bytes // 2)
+    file_size_limit(one_line_bytes + one_line_bytes // 2)
     caught = []
     for t in (1, 2):
         try:
@@ -194,7 +253,7 @@ def test_a_full_disk_is_an_error_per_result_and_writing_goes_on_when_space_is_ba
         except SinkError as error:
             caught.append(error)
     size_bytes = path.stat().st_size
-    space(None)
+    file_size_limit(None)
     assert len(caught) == 2
     assert isinstance(caught[0].__cause__, OSError)
     assert caught[0].__cause__.errno == errno.EFBIG
@@ -243,7 +302,126 @@ def test_a_closed_file_takes_no_more(path: Path) -> None:
         sink.write(result(0))
 
 
+# files that are put aside
+
+
+def every_t(folder: Path) -> list[int]:
+    """The windows in all files, in the order of the files' names, the current one last."""
+    aside = sorted(each for each in folder.iterdir() if each.name != "results.jsonl")
+    texts = [gzip.decompress(f.read_bytes()).decode() if f.suffix == ".gz" else f.read_text() for f in aside]
+    return [json.loads(line)["t"] for text in [*texts, path_in(folder).read_text()] for line in text.splitlines()]
+
+
+def path_in(folder: Path) -> Path:
+    return folder / "results.jsonl"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_that_is_large_enough_is_put_aside_and_no_line_is_lost_or_cut(path: Path, packed: bool) -> None:
+    clock = [1_769_860_800.0]
+    sink = JsonLines(path, max_mb=0.001, keep=100, gzip=packed, now=lambda: clock[0])
+    for t in range(30):
+        sink.write(result(t))
+        clock[0] += 0.0004  # several in a millisecond, too
+    sink.close()
+    files = list(path.parent.iterdir())
+    assert len(files) > 5
+    assert all(each.name.endswith(".gz") == (packed and each != path) for each in files)
+    assert all(packed or each.stat().st_size <= 1000 for each in files)
+    assert every_t(path.parent) == list(range(30))
+
+
+def test_of_files_put_aside_the_oldest_are_removed(path: Path) -> None:
+    clock = [1_769_860_800.0]
+    sink = JsonLines(path, max_mb=0.0003, keep=3, now=lambda: clock[0])
+    for t in range(20):
+        sink.write(result(t))
+        clock[0] += 1
+    sink.close()
+    assert every_t(path.parent) == [16, 17, 18, 19]
+
+
+def test_a_file_of_yesterday_is_put_aside_also_by_the_next_process(path: Path) -> None:
+    clock = [1_769_860_800.0]
+    sink = JsonLines(path, max_hours=24, now=lambda: clock[0])
+    sink.write(result(0))
+    clock[0] += 11.9 * 3600
+    sink.write(result(1))
+    assert len(list(path.parent.iterdir())) == 1
+    clock[0] += 0.2 * 3600  # past midnight
+    sink.write(result(2))
+    assert [json.loads(line)["t"] for line in path.read_text().splitlines()] == [2]
+    sink.close()
+    os.utime(path, (clock[0], clock[0]))
+    clock[0] += 24 * 3600
+    sink = JsonLines(path, max_hours=24, now=lambda: clock[0])
+    sink.write(result(3))
+    sink.close()
+    assert every_t(path.parent) == [0, 1, 2, 3]
+    assert len(list(path.parent.iterdir())) == 3
+
+
+def test_where_nothing_can_be_put_aside_the_file_goes_on_growing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder in which the process may write files that are there, and make none."""
+    sink = JsonLines(path, max_mb=0.0003)
+    sink.write(result(0))
+
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError(errno.EACCES, "no new names here")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    sink.write(result(1))
+    monkeypatch.undo()
+    sink.close()
+    assert every_t(path.parent) == [0, 1]
+    assert len(list(path.parent.iterdir())) == 1
+
+
+def test_what_a_killed_process_left_half_compressed_is_compressed_anew(path: Path) -> None:
+    aside = path.with_name("results.20260131T120000.000Z.jsonl")
+    aside.write_text('{"t":0}\n')
+    aside.with_name(aside.name + ".gz.part").write_bytes(b"half")
+    JsonLines(path, gzip=True).close()
+    assert sorted(each.name for each in path.parent.iterdir()) == [f"{aside.name}.gz", "results.jsonl"]
+    assert gzip.decompress(aside.with_name(f"{aside.name}.gz").read_bytes()) == b'{"t":0}\n'
+
+
+@pytest.mark.parametrize(("sync", "synced"), [("never", 0), ("always", 4), ("second", 1)])
+def test_lines_are_forced_to_disk_as_often_as_was_asked(
+    path: Path, sync: Any, synced: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    real = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (calls.append(fd), real(fd)))
+    clock = [0.0]
+    sink = JsonLines(path, sync=sync, now=lambda: clock[0])
+    for _ in range(4):
+        clock[0] += 0.4
+        sink.write(result(0))
+    sink.close()
+    assert len(calls) == synced
+
+
+@pytest.mark.parametrize("options", [{"max_mb": -1}, {"max_hours": -1}, {"keep": -1}, {"sync": "often"}])
+def test_options_that_make_no_sense_are_refused(path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        JsonLines(path, **options)
+
+
 # what a person sees
+
+
+def test_each_revision_of_an_event_is_a_line() -> None:
+    text = io.StringIO()
+    console = Console(text)
+    console.write(event(3))
+    console.write(event(3, revision=1, state="ended", end_frame=60, end_s=2.0, final=True, source="corrected"))
+    console.write(event(5, revision=2, state="withdrawn", end_frame=60, end_s=2.0))
+    assert text.getvalue().splitlines() == [
+        "dev00  0.8 s to …   75%  Archery  [edge]",
+        "dev00  0.8 s to 2.0 s   75%  Archery  (final)  [corrected]",
+        "dev00  1.1 s to 2.0 s   75%  Archery  (withdrawn)  [edge]",
+    ]
 
 
 def said(*results: FusedResult | End) -> list[str]:

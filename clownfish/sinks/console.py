@@ -1,7 +1,7 @@
 """The sink `console`: what a person wants to see of many streams (layer 1).
 
 One line when a stream's answer changes, not one per window; and one line when an answer already given is corrected
-(REINFORCE, §IV-D), for a run of windows together.
+(REINFORCE, §IV-D), for a run of windows together. Of events, one line for each revision.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from clownfish.errors import SinkError
+from clownfish.eventing import SceneEvent
 from clownfish.messages import End, FusedResult
+from clownfish.sinks.base import Item
 
 _ORIGIN = {"local": "edge", "fused": "edge + cloud", "remote": "cloud"}
 _REMEMBERED_WINDOWS = 1024
@@ -38,8 +40,14 @@ class Console:
         self._out = sys.stdout if out is None else out
         self._streams: dict[str, _Said] = {}
 
-    def write(self, result: FusedResult) -> None:
-        """Says what `result` changes, if anything. Raises SinkError where the output takes no more."""
+    def write(self, item: Item) -> None:
+        """Says what `item` changes, if anything. Raises SinkError where the output takes no more."""
+        if isinstance(item, SceneEvent):
+            self._print(_line(item))
+        else:
+            self._write_result(item)
+
+    def _write_result(self, result: FusedResult) -> None:
         said = self._streams.get(result.stream)
         if said is None or said.epoch != result.epoch:
             said = self._streams[result.stream] = _Said(result.epoch)
@@ -83,3 +91,11 @@ class Console:
             self._out.flush()
         except (OSError, ValueError) as error:
             raise SinkError(f"cannot write to the console: {error}") from error
+
+
+def _line(event: SceneEvent) -> str:
+    end = "…" if event.end_s is None else f"{event.end_s:.1f} s"
+    words = [word for word, holds in (("withdrawn", event.state == "withdrawn"), ("final", event.final)) if holds]
+    marks = f"  ({', '.join(words)})" if words else ""
+    when = f"{event.start_s:.1f} s to {end}"
+    return f"{event.stream}  {when}  {event.confidence:4.0%}  {event.label}{marks}  [{event.source}]"

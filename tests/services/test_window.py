@@ -33,3 +33,23 @@ async def test_the_end_of_an_epoch_that_capture_could_not_say_goes_before_the_ne
         assert messages[2] == End("cam", 1, 22, "capture restarted")
         assert process.counters.get("old_epoch") == 1
         came.close()
+
+
+async def test_a_sink_that_draws_gets_copies_of_a_live_stream_and_holds_nothing_up_when_it_takes_none(
+    run_dir: Path, local_only: Material
+) -> None:
+    tree = edge_tree(run_dir, local_only, None)
+    tree["streams"] = [{"name": "cam", "source": "camera:0"}, {"name": "file", "source": "a.mp4"}]
+    tree["sinks"] = [{"name": each, "sink": {"kind": "video", "folder": str(run_dir)}} for each in ("film", "hung")]
+    async with neighbour() as bus, serving("window", tree) as process:
+        windows = Collector(bus.inbox(process.config.ipc("local"), "local", (Window,)))
+        film = Collector(bus.inbox(process.config.ipc("sink-film"), "film", (Frame,)))
+        frames = bus.outbox(process.config.ipc("window"), "window")
+        for n in range(100):
+            await frames.put(frame(n))
+            await frames.put(Frame("file", 1, n, n, False, np.zeros((32, 32, 3), np.uint8)))
+        assert len(await windows.count(2 * 22)) == 2 * 22
+        assert {(each.stream, each.n) for each in await film.count(100)} == {("cam", n) for n in range(100)}
+        assert process.counters.get('dropped{socket="frames-hung",reason="full"}') == 100 - 32
+        windows.close()
+        film.close()

@@ -1,4 +1,4 @@
-"""Timelines: whatever the order of notes, a row ends as the newest answers say, and who hears of changes knows all."""
+"""Recent: whatever the order of notes, a row ends as the newest answers say, and who hears of changes knows all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clownfish.messages import End, Event, FusedResult, LocalResult, Note, RemoteResult
-from clownfish.timeline import COLUMNS, SOURCES, Timelines, as_records
+from clownfish.recent import COLUMNS, SOURCES, Recent, as_records
 
 CLASSES = ("idle", "wave", "jump")
 
@@ -28,8 +28,8 @@ def fused(t: int, label: str, revision: int = 0, source: Any = "local", lag: int
     return FusedResult("cam", 1, t, revision, p, label, 1.0, 0.25, 0.5, 0.125, lag, source, False)
 
 
-def noted(timelines: Timelines, *messages: Any, service: str = "fusion") -> None:
-    timelines.note(Note(service, 1, 0, messages))
+def noted(recent: Recent, *messages: Any, service: str = "fusion") -> None:
+    recent.note(Note(service, 1, 0, messages))
 
 
 def rows_of(said: dict[str, dict[str, Any]]) -> dict[int, dict[str, Any]]:
@@ -37,53 +37,53 @@ def rows_of(said: dict[str, dict[str, Any]]) -> dict[int, dict[str, Any]]:
 
 
 def test_a_late_answer_rewrites_what_is_said_now_and_leaves_what_was_said_at_once() -> None:
-    timelines = Timelines(CLASSES, ["cam"], lambda stream, t: "dance" if t else None)
-    noted(timelines, local(0), fused(0, "idle"), local(1), fused(1, "idle"))
-    assert set(rows_of(timelines.changes())) == {0, 1}
-    noted(timelines, remote(0, 1), fused(0, "wave", 1, "remote", lag=1), fused(1, "wave", 1, "fused"))
-    noted(timelines, Event("cam", 1, 0, "sent", 0.0, 9.0), service="uplink")
-    rows = rows_of(timelines.changes())
+    recent = Recent(CLASSES, ["cam"], lambda stream, t: "dance" if t else None)
+    noted(recent, local(0), fused(0, "idle"), local(1), fused(1, "idle"))
+    assert set(rows_of(recent.changes())) == {0, 1}
+    noted(recent, remote(0, 1), fused(0, "wave", 1, "remote", lag=1), fused(1, "wave", 1, "fused"))
+    noted(recent, Event("cam", 1, 0, "sent", 0.0, 9.0), service="uplink")
+    rows = rows_of(recent.changes())
     assert (rows[0]["live"], rows[0]["now"], rows[0]["remote"], rows[0]["lag"]) == (0, 1, 1, 1)
     assert rows[0]["sent"] == "sent"
     assert (rows[1]["now"], SOURCES[rows[1]["now_source"]], rows[1]["truth"]) == (1, "fused", 3)
-    assert timelines.labels == [*CLASSES, "dance"]
-    assert timelines.changes() == {}
+    assert recent.labels == [*CLASSES, "dance"]
+    assert recent.changes() == {}
 
 
 def test_an_answer_that_is_older_than_what_is_drawn_changes_nothing() -> None:
-    timelines = Timelines(CLASSES, ["cam"])
-    noted(timelines, local(0), fused(0, "wave", 2, "fused"), fused(0, "jump", 1, "fused"))
-    assert rows_of(timelines.whole())[0]["now"] == 1
+    recent = Recent(CLASSES, ["cam"])
+    noted(recent, local(0), fused(0, "wave", 2, "fused"), fused(0, "jump", 1, "fused"))
+    assert rows_of(recent.whole())[0]["now"] == 1
 
 
 def test_another_epoch_begins_anew_and_what_is_late_of_the_one_before_is_over() -> None:
-    timelines = Timelines(CLASSES, ["cam"])
-    noted(timelines, local(7), fused(7, "idle"))
-    timelines.changes()
-    noted(timelines, local(0, epoch=2))
-    noted(timelines, remote(7, 1))
-    said = timelines.changes()
+    recent = Recent(CLASSES, ["cam"])
+    noted(recent, local(7), fused(7, "idle"))
+    recent.changes()
+    noted(recent, local(0, epoch=2))
+    noted(recent, remote(7, 1))
+    said = recent.changes()
     assert said["cam"]["fresh"]
     assert set(rows_of(said)) == {0}
 
 
 def test_the_end_of_a_stream_is_told() -> None:
-    timelines = Timelines(CLASSES, ["cam"])
-    noted(timelines, local(0))
-    timelines.changes()
-    noted(timelines, End("cam", 1, 16, "end of file"))
-    assert timelines.changes()["cam"]["ended"] == "end of file"
+    recent = Recent(CLASSES, ["cam"])
+    noted(recent, local(0))
+    recent.changes()
+    noted(recent, End("cam", 1, 16, "end of file"))
+    assert recent.changes()["cam"]["ended"] == "end of file"
 
 
 def test_streams_that_are_not_its_own_are_left_out() -> None:
-    timelines = Timelines(CLASSES, ["cam"])
-    noted(timelines, local(0, stream="other"))
-    assert timelines.whole() == {}
+    recent = Recent(CLASSES, ["cam"])
+    noted(recent, local(0, stream="other"))
+    assert recent.whole() == {}
 
 
 def test_no_room_is_refused() -> None:
     with pytest.raises(ValueError, match="capacity=0"):
-        Timelines(CLASSES, ["cam"], capacity=0)
+        Recent(CLASSES, ["cam"], capacity=0)
 
 
 MESSAGES = st.lists(
@@ -98,21 +98,21 @@ MESSAGES = st.lists(
 
 @given(MESSAGES, st.sets(st.integers(0, 60)))
 def test_who_follows_the_changes_knows_what_one_who_comes_anew_is_told(messages: list[Any], asked: set[int]) -> None:
-    timelines = Timelines(CLASSES, ["cam"], capacity=16)
+    recent = Recent(CLASSES, ["cam"], capacity=16)
     known: dict[int, Any] = {}
 
     def follow() -> None:
-        for said in timelines.changes().values():
+        for said in recent.changes().values():
             if said["fresh"]:
                 known.clear()
             known.update({row[0]: list(row) for row in said["rows"]})
 
     for place, message in enumerate(messages):
-        noted(timelines, message)
+        noted(recent, message)
         if place in asked:
             follow()
     follow()
-    whole = {row[0]: row for said in timelines.whole().values() for row in said["rows"]}
+    whole = {row[0]: row for said in recent.whole().values() for row in said["rows"]}
     assert len(whole) <= 16
     assert {t: known[t] for t in whole} == whole
     assert all(len(row) == len(COLUMNS) for row in whole.values())
