@@ -116,6 +116,16 @@ class Rho:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """uplink → filter: how much to send, in the words of `filters.drift`. Repeated, so that a lost one does no harm."""
+
+    threshold: float
+    patience: int
+    follow: int
+    n_w: int
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteResult:
     """uplink → fusion: the large model's answer, on time or late."""
 

@@ -6,111 +6,25 @@ validated already (`load_validated`), with the standard library: that spares eac
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from clownfish.codecs import CODECS
 from clownfish.errors import ConfigError
 from clownfish.filters import FILTERS
 from clownfish.fusions import FUSIONS
 from clownfish.models.engines import ENGINES
-from clownfish.registry import Registry
+from clownfish.section import Bounds, Endpoint, Name, OneOf, Section
+from clownfish.section import Plugin as Plugin  # from here it is known by
 from clownfish.similarity import SIMILARITIES
 from clownfish.sinks import SINKS
 
 S = TypeVar("S")
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What a number or text must fit."""
-
-    gt: float | None = None
-    ge: float | None = None
-    le: float | None = None
-    pattern: str | None = None
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        bounds = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {**handler(source), **{name: bound for name, bound in bounds.items() if bound is not None}}
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """A plug-in's `kind`, or a plain name, must be one of this registry's, or module:attribute."""
-
-    registry: Registry[Any]
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema  # only where files are validated
-
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
-
-    def _check(self, plugin: Plugin | str) -> Plugin | str:
-        kind = plugin if isinstance(plugin, str) else plugin.kind
-        if kind not in self.registry.names() and ":" not in kind:
-            known = ", ".join(self.registry.names())
-            raise ValueError(f"unknown {self.registry.kind} {kind!r}; known: {known}, or module:attribute")
-        return plugin
-
-
-Name = Annotated[str, Bounds(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Endpoint = Annotated[str, Bounds(pattern=r"^(tcp://[^\s:]+:\d{1,5}|tcp://\[[0-9a-fA-F:]+\]:\d{1,5}|ipc://.+)$")]
-
-
-class Section:
-    """A table of the file. Unknown keys are errors; a string below a key says what it is for."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """A table that picks a plug-in by `kind`; its other keys are that plug-in's own options."""
-
-    kind: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def __hash__(self) -> int:  # options are a table, which has none of its own
-        return hash((self.kind, repr(sorted(self.options.items()))))
-
-    @classmethod
-    def from_table(cls, table: Mapping[str, Any]) -> Plugin:
-        """Raises ValueError where `kind` is missing or no text."""
-        kind = table.get("kind")
-        if not isinstance(kind, str):
-            raise ValueError(f"expected a table with `kind` and that plug-in's options, read {dict(table)}")
-        return cls(kind, {key: value for key, value in table.items() if key != "kind"})
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
-
-        table = core_schema.typed_dict_schema(
-            {"kind": core_schema.typed_dict_field(core_schema.str_schema(), required=True)},
-            extra_behavior="allow",
-            cls_name="Plugin",
-        )
-        return core_schema.no_info_after_validator_function(cls.from_table, table)
-
-    def table(self) -> dict[str, Any]:
-        """As it stands in a file."""
-        return {"kind": self.kind, **self.options}
-
-    def build(self, registry: Registry[Any], **given: Any) -> Any:
-        """Construct it. Raises ConfigError where an option is unknown, missing or wrong."""
-        factory = registry.get(self.kind)
-        try:
-            return factory(**given, **self.options)
-        except (TypeError, ValueError) as error:
-            allowed = ", ".join(str(p) for p in inspect.signature(factory).parameters.values() if p.name not in given)
-            raise ConfigError(f"{registry.kind} {self.kind!r}: {error}; its options: {allowed or 'none'}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +104,20 @@ def _both_keys(key: str, router_key: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adaptive(Section):
+    ladder: str = "zoo:puppets/ladder"
+    """What there is to choose from: `zoo:SET/ladder`, or a file that `clownfish eval ladder` wrote."""
+    mbit_s: Annotated[float, Bounds(gt=0)] | None = None
+    """Mean rate that may be sent."""
+    gb_month: Annotated[float, Bounds(gt=0)] | None = None
+    """10⁹ bytes that may be sent in a calendar month (UTC); counted over restarts, in the run folder."""
+    price: Annotated[float, Bounds(ge=0, le=1)] = 0.01
+    """Accuracy (1 is all) that one more Mbit/s must bring."""
+    rise_s: Annotated[float, Bounds(ge=0)] = 3.0
+    """How long more must have looked better before more is sent; less is sent at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Uplink(Section):
     control: Endpoint = "tcp://127.0.0.1:7100"
     data: Endpoint = "tcp://127.0.0.1:7101"
@@ -203,6 +131,12 @@ class Uplink(Section):
     waits: bool = False
     """A stream that is not live waits until there is room in the backlog, in place of losing a window to the newest:
     then the edge waits for the cloud, as a system without an edge model does (the cloud-only baseline)."""
+    adaptive: Adaptive | None = None
+    """Codec, resolution and, with `[filter] policy = { kind = "adaptive" }`, how much is sent follow what the link
+    carries, what answers are worth, and what may be spent; see docs/adaptive.md. Without it all is as set here."""
+    in_flight: Literal["credit", "measured"] = "credit"
+    """`measured`: a window goes when it meets no standing queue, by the rate and round trip that answers show; credit
+    bounds it as well. So with `adaptive`, always."""
     deadline_ms: Annotated[int, Bounds(gt=0)] = 8000
     """After capture, when an answer can no longer matter. Default: about the fusion's horizon at 30 FPS."""
     key: str = ""

@@ -7,7 +7,7 @@ import time
 
 from clownfish.filters import FILTERS
 from clownfish.gate import Decision, Gate, Send
-from clownfish.messages import End, Event, Rho, StreamKey, Window, WindowKey
+from clownfish.messages import End, Event, Pace, Rho, StreamKey, Window, WindowKey
 from clownfish.notes import Notes
 from clownfish.process import Process, every, run
 
@@ -26,6 +26,7 @@ class _Filter:
         streams = max(1, len(config.streams))  # those that began together deliver together
         self._windows = process.bus.inbox(config.ipc("filter"), "windows", (Window, End), hwm=4 * streams, large=True)
         self._rhos = process.bus.inbox(config.ipc("filter-rho"), "rhos", (Rho, End), hwm=256)
+        self._paces = process.bus.inbox(config.ipc("filter-pace"), "paces", (Pace,), hwm=4)
         self._uplink = process.bus.outbox(config.ipc("uplink"), "uplink", hwm=4, large=True)
         self._ends: dict[StreamKey, tuple[set[str], float, End]] = {}
         self.wake = asyncio.Event()
@@ -47,6 +48,11 @@ class _Filter:
                 now = time.monotonic()
                 decisions = self._gate.rho(message.key, message.rho, now, message.p)
                 await self._do(decisions, now, "rho", message.key, message.rho)
+
+    async def take_paces(self) -> None:
+        """Of an uplink that adapts; any other says nothing."""
+        async for message in self._paces:
+            self._gate.pace(message)
 
     async def _do(
         self,
@@ -108,7 +114,10 @@ async def serve(process: Process) -> None:
     service = _Filter(process)
     process.ready(process.config.filter.policy.kind)
     await process.run_together(
-        service.take_windows(), service.take_rhos(), every(service.next_timer, service.wake, service.timer)
+        service.take_windows(),
+        service.take_rhos(),
+        service.take_paces(),
+        every(service.next_timer, service.wake, service.timer),
     )
 
 
