@@ -146,7 +146,8 @@ def test_what_a_peer_says_of_its_model_cannot_make_a_rate_negative() -> None:
         meter.sent(WindowKey("cam", 0, t), 1000, float(t))
         meter.answered(WindowKey("cam", 0, t), model_s, t + 0.5)
     rate = meter.rate(4.0)
-    assert rate is not None and 0 < rate < float("inf")
+    assert rate is not None
+    assert 0 < rate < float("inf")
     assert 0 <= meter.model_s <= 0.5
 
 

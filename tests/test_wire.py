@@ -56,6 +56,7 @@ ONE_OF_EACH = [
             messages.End("cam", 7, 120, "end of file"),
         ),
     ),
+    messages.Pace(0.9, 2, 0, 60),
 ]
 
 

@@ -1,8 +1,8 @@
 """Learning a ladder: what each way and pace costs, and brings, on streams set apart for choosing (see `ladder`).
 
 Every pace is replayed over every way's view (`views`), with remote answers at each of some fixed lags. Gains are over
-what the edge says with the cloud absent. A rung that another beats in everything (bytes a second, bytes a window, gain
-at every lag, and finally) is left out.
+what the edge says with the cloud absent. A rung that gains nothing even at once is left out, and one that another beats
+in everything (bytes a second, bytes a window, gain at every lag, and finally).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clownfish.errors import ConfigError
 from clownfish.evaluation.compare import score
 from clownfish.evaluation.dump import Dump
 from clownfish.evaluation.metrics import accuracy
@@ -122,11 +123,13 @@ def learn(
 
 
 def pruned(rungs: Sequence[Rung]) -> tuple[Rung, ...]:
-    """Those that no other beats in everything. Of equals the first stays."""
+    """Those that gain something and that no other beats in everything. Raises ConfigError where none gains."""
     kept: list[Rung] = []
     for rung in sorted(rungs, key=lambda each: (each.bytes_per_s, each.window_bytes)):
-        if not any(_beats(other, rung) for other in kept):
+        if max(rung.final, *rung.live) > 0 and not any(_beats(other, rung) for other in kept):
             kept = [other for other in kept if not _beats(rung, other)] + [rung]
+    if not kept:
+        raise ConfigError("no setting gains anything over the edge alone on these streams: there is nothing to adapt")
     return tuple(kept)
 
 
