@@ -95,7 +95,9 @@ class Adaptation:
                 self._pacer.opened(now)
         self._ended = isinstance(message, Answer | Dropped)
         if self._meter is not None and isinstance(message, Answer):
-            self._meter.answered(message.key, message.model_ms / 1000, now)
+            age_s = self._meter.answered(message.key, message.model_ms / 1000, now)
+            if age_s is not None:
+                self._process.histogram("age_at_router").add(age_s * 1e9)
             self._choose()
 
     def sent(self, key: WindowKey, size_bytes: int) -> None:

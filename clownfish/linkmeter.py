@@ -75,11 +75,12 @@ class LinkMeter:
         else:
             flying.size_bytes += size_bytes
 
-    def answered(self, key: WindowKey, model_s: float, now: float) -> None:
-        """Its answer is here; the model took that much of the time."""
+    def answered(self, key: WindowKey, model_s: float, now: float) -> float | None:
+        """Its answer is here; the model took that much of the time. Returns how old the window was when the router had
+        it, in seconds since it was sent; None where it was not under way."""
         flying = self._flying.pop(key, None)
         if flying is None:
-            return
+            return None
         model_s = min(max(0.0, model_s), now - flying.sent)  # a peer's word
         self.model_s += (MODEL_SHARE if self.model_s else 1.0) * (model_s - self.model_s)
         left = now - model_s - self.rtt_s
@@ -91,6 +92,7 @@ class LinkMeter:
             self._bytes, self._time = keep * self._bytes + flying.size_bytes, keep * self._time + took
             self._at = now
         self._left, self._answered = max(self._left, left), now
+        return max(0.0, left + self.rtt_s / 2 - flying.sent)
 
     def gone(self, key: WindowKey) -> None:
         """It will not be answered; whether it crossed the link is not known."""

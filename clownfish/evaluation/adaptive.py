@@ -120,7 +120,7 @@ def compute(
             for way in ways:
                 say(f"{profile}: {way.name}, {name_of(pace)}")
                 fixed = Ladder((0.0,), (Rung(pace, way, 1.0, 1.0, (0.0,), 0.0),))
-                network = Paced(trace, lambda fixed=fixed: Pacer(fixed), views, adaptive=False)  # type: ignore[misc]
+                network = Paced(trace, lambda fixed=fixed: Pacer(fixed), views, adaptive=False, measured=False)  # type: ignore[misc]
                 runs.append(_run(f"{way.name}, {name_of(pace)}", network, pace, streams, rho, fusion))
         for each in adapting:
             say(f"{profile}: {each.name}")

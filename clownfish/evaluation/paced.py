@@ -9,6 +9,7 @@ A remote answer is that for the picture of the rung in force when its window was
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Mapping
 
 from clownfish.backlog import Send
@@ -30,21 +31,32 @@ class Paced:
     """`trace` with the pacer that `make` gives, a new one for each replay. `views`: stream → way."""
 
     def __init__(
-        self, trace: Trace, make: Callable[[], Pacer], views: Mapping[str, Mapping[Way, Dump]], adaptive: bool = True
+        self,
+        trace: Trace,
+        make: Callable[[], Pacer],
+        views: Mapping[str, Mapping[Way, Dump]],
+        adaptive: bool = True,
+        measured: bool = True,
     ) -> None:
-        """`adaptive` False: the pacer's first rung is kept, and only `room` is asked."""
-        self.trace, self.make, self.views, self.adaptive = trace, make, views, adaptive
+        """`adaptive` False: the pacer's first rung is kept. `measured` False: windows go as credit allows, whatever
+        stands in queues ([uplink] in_flight)."""
+        self.trace, self.make, self.views, self.adaptive, self.measured = trace, make, views, adaptive, measured
 
     def open(self, dump: Dump) -> Link:
-        return _PacedLink(self.trace, dump, self.make(), self.views[dump.header.stream], self.adaptive)
+        return PacedLink(self, dump)
 
 
-class _PacedLink(TracedLink):
-    def __init__(self, trace: Trace, dump: Dump, pacer: Pacer, views: Mapping[Way, Dump], adaptive: bool) -> None:
-        super().__init__(trace, dump)
-        self._pacer = pacer
-        self._adaptive = adaptive
-        self._views = views
+class PacedLink(TracedLink):
+    """One replay's way over a `Paced`."""
+
+    def __init__(self, paced: Paced, dump: Dump) -> None:
+        super().__init__(paced.trace, dump)
+        self._pacer = pacer = paced.make()
+        self._adaptive, self._measured = paced.adaptive, paced.measured
+        self._views = views = paced.views[dump.header.stream]
+        self.ages: list[tuple[float, float]] = []
+        """Of each window: seconds from when it was sent to when the router had all of it, and those that it would have
+        taken had nothing been in its way."""
         self._bytes = {way: view.frame_bytes.tolist() for way, view in views.items()}
         self._place = {t: n for n, t in enumerate(dump.t.tolist())}
         self._pinged = self._room_at = -1.0
@@ -98,7 +110,7 @@ class _PacedLink(TracedLink):
 
     def _next(self) -> Send[None] | None:
         pacer = self._pacer
-        if not pacer.meter.room(self._now):
+        if self._measured and not pacer.meter.room(self._now):
             at = pacer.meter.next_room(self._now)
             if at is not None and self._backlog.waiting and not self._now < self._room_at <= at:
                 self._room_at = at
@@ -113,6 +125,10 @@ class _PacedLink(TracedLink):
     def _gone_out(self, key: WindowKey, size_bytes: int) -> None:
         assert self._way is not None
         self._pacer.sent(key, size_bytes, self._now, UTC_S + self._now)
+        alone, behind = self._carried(self._now, size_bytes), self._link_free
+        if math.isfinite(behind):
+            delay = self._delay(behind)
+            self.ages.append((behind + delay - self._now, alone + delay - self._now))
         n = self._place.get(key.t)
         if n is not None:
             self.seen[key.t] = self._views[self._way].p_remote[n]
