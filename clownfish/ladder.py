@@ -1,8 +1,8 @@
 """The ladder of adaptive sending: the settings there are to choose from, and what each is worth (layer 0).
 
 A rung is what is sent (`Pace`, the filter's), as what (`Way`, the uplink's), what that costs in bytes, and what it
-brings in accuracy over the edge alone, as a function of how late answers come. `clownfish eval ladder` learns one from
-validation streams; the file that it writes is read by `ladder_from`.
+brings in accuracy over the edge alone, as a function of how late answers come. `clownfish tune --ladder` learns one
+from validation streams; the file that it writes is read by `ladder_from`.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def ladder_from(tree: Mapping[str, Any], where: str) -> Ladder:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"{where}: is no ladder ({error!r}); expected lags_s and [[rung]] tables with pace, codec, options, scale, "
-            "bytes_per_s, window_bytes, live, final: write one with `clownfish eval ladder`"
+            "bytes_per_s, window_bytes, live, final: write one with `clownfish tune --ladder`"
         ) from error
 
 

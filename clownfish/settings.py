@@ -106,7 +106,7 @@ def _both_keys(key: str, router_key: str) -> None:
 @dataclass(frozen=True, kw_only=True)
 class Adaptive(Section):
     ladder: str = "zoo:puppets/ladder"
-    """What there is to choose from: `zoo:SET/ladder`, or a file that `clownfish eval ladder` wrote."""
+    """What there is to choose from: `zoo:SET/ladder`, or a file that `clownfish tune --ladder` wrote."""
     mbit_s: Annotated[float, Bounds(gt=0)] | None = None
     """Mean rate that may be sent."""
     gb_month: Annotated[float, Bounds(gt=0)] | None = None

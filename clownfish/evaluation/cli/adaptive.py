@@ -1,4 +1,4 @@
-"""`clownfish eval ladder` and `clownfish eval adaptive`: what adaptive sending chooses from, and how it compares."""
+"""`clownfish eval adaptive`, and `clownfish tune --ladder`: how adaptive sending compares, and what it chooses from."""
 
 from __future__ import annotations
 
@@ -33,17 +33,8 @@ if TYPE_CHECKING:
 Streams = Annotated[int, typer.Option("--streams", min=0, help="Only so many, the first; 0: all.")]
 
 
-def ladder(
-    videos: Videos = None,
-    data: Data = "",
-    root: Root = None,
-    pair: Pair = "",
-    streams: Streams = 0,
-    out: Annotated[Path, typer.Option(help="The file, for [uplink] adaptive.")] = Path("runs/ladder.json"),
-    dumps: DumpFolder = Path("runs/dumps"),
-    device: DeviceName = "auto",
-) -> None:
-    """Learn what each codec, resolution and pace costs and brings, on validation streams."""
+def learn_ladder(chosen: EvaluationSet, settings: PairSettings, count: int, dumps: Path, out: Path) -> None:
+    """What `clownfish tune --ladder` does: what each codec, resolution and pace costs and brings on these streams."""
     import shlex
     import sys
 
@@ -51,13 +42,11 @@ def ladder(
 
     from clownfish.evaluation.ladders import learn, write_ladder
 
-    chosen = chosen_set(videos, data, "validation" if data else "", "", root, (), pair)
-    settings = settings_of(chosen, "", "", "", "jpeg", device, "fp32")
     with Console(stderr=True).status("") as status:
-        labelled, rho, views = _views(chosen, settings, streams, dumps, status.update)
+        labelled, rho, views = _views(chosen, settings, count, dumps, status.update)
         learnt = learn(labelled, rho, views, settings.fusion, say=status.update)
     command = "clownfish " + " ".join(map(shlex.quote, sys.argv[1:]))
-    write_ladder(out, learnt, f"{command}: {len(labelled)} streams, ρ of the pair's SimiNet")
+    write_ladder(out, learnt, f"{command}: {len(labelled)} streams")
     Console().print(f"{out}: {len(learnt.rungs)} settings", highlight=False, soft_wrap=True)
 
 
