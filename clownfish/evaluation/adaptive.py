@@ -8,8 +8,9 @@ streams, and of differences where two settings are compared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,6 +57,8 @@ class Row:
     """One setting over one link, all streams pooled. Shares are from 0 to 1."""
 
     profile: str
+    cameras: int
+    """Streams that share the link evenly; one of them is replayed."""
     setting: str
     mbit_s: float
     """Encoded bytes that went over the link."""
@@ -107,14 +110,17 @@ def compute(
     adapting: Sequence[Adapting] = (Adapting(),),
     paces: Sequence[Pace] = PACES,
     ways: Sequence[Way] = WAYS,
-    options: Mapping[str, float] | None = None,
+    cameras: Sequence[int] = (1,),
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Row]:
-    """Rows of every setting over every profile. `options`: of `Trace`. Raises ConfigError for an unknown profile."""
+    """Rows of every setting over every profile, shared by so many `cameras`, one of which is replayed.
+
+    Raises ConfigError for an unknown profile.
+    """
     seconds = sum(each.dump.frames / each.dump.header.fps for each in streams)
     rows = []
-    for profile in profiles:
-        trace = Trace(profile=profile, **dict(options or {}))  # type: ignore[arg-type]  # floats where it says so
+    for profile, count in product(profiles, cameras):
+        trace = Trace(profile=profile, share=1 / count)
         runs = []
         for pace in paces:
             for way in ways:
@@ -126,7 +132,7 @@ def compute(
             say(f"{profile}: {each.name}")
             network = Paced(trace, lambda each=each: each.pacer(ladder), views)  # type: ignore[misc]
             runs.append(_run(each.name, network, ladder.rungs[0].pace, streams, rho, fusion, adaptive=True))
-        rows += [_row(profile, each, runs, seconds) for each in runs]
+        rows += [_row(profile, count, each, runs, seconds) for each in runs]
     return rows
 
 
@@ -147,7 +153,7 @@ def _run(
     return _Run(name, adaptive, live, final, results)
 
 
-def _row(profile: str, run: _Run, runs: Sequence[_Run], seconds: float) -> Row:
+def _row(profile: str, cameras: int, run: _Run, runs: Sequence[_Run], seconds: float) -> Row:
     live, final = shared(run.live), shared(run.final)
     fixed = [each for each in runs if not each.adaptive and each is not run and each.wire_bytes <= run.wire_bytes]
     best = max(fixed, key=lambda each: each.accuracy(final=False), default=None)
@@ -157,6 +163,7 @@ def _row(profile: str, run: _Run, runs: Sequence[_Run], seconds: float) -> Row:
     sent = sum(len(each.sent) for each in run.results)
     return Row(
         profile,
+        cameras,
         run.name,
         8e-6 * run.wire_bytes / seconds,
         live.value,
@@ -180,11 +187,12 @@ def _row(profile: str, run: _Run, runs: Sequence[_Run], seconds: float) -> Row:
 
 def draw(rows: Sequence[Row]) -> Figure:
     """Accuracy over Mbit/s: live above, final below, a column for each link. Raises ConfigError without matplotlib."""
-    profiles = list(dict.fromkeys(row.profile for row in rows))
-    figure = new_figure(6.4, 3.2 * len(profiles))
-    panels = figure.subplots(2, len(profiles), sharex=True, sharey="row", squeeze=False)
-    for column, profile in enumerate(profiles):
-        here = [row for row in rows if row.profile == profile]
+    links = list(dict.fromkeys((row.profile, row.cameras) for row in rows))
+    figure = new_figure(6.4, 2.6 * len(links))
+    panels = figure.subplots(2, len(links), sharex=True, sharey="row", squeeze=False)
+    for column, (profile, cameras) in enumerate(links):
+        here = [row for row in rows if (row.profile, row.cameras) == (profile, cameras)]
+        title = profile if cameras == 1 else f"{profile}, {cameras} cameras"
         for axes, what in zip(panels[:, column], ("live", "final"), strict=True):
             for adaptive, marker, label in ((False, "o", "fixed"), (True, "*", ADAPTIVE)):
                 points = [row for row in here if row.setting.startswith(ADAPTIVE) == adaptive]
@@ -198,7 +206,7 @@ def draw(rows: Sequence[Row]) -> Figure:
                     label=label,
                 )
             axes.set_xscale("log")
-            tidy(axes, profile if what == "live" else "", "Mbit/s" if what == "final" else "")
+            tidy(axes, title if what == "live" else "", "Mbit/s" if what == "final" else "")
     for axes, what in zip(panels[:, 0], ("live", "final"), strict=True):
         axes.set_ylabel(f"frames right, {what}, %", fontsize=9)
     legend_below(figure, *panels.flat, columns=2)

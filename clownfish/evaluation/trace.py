@@ -55,13 +55,15 @@ class Trace:
         deadline_ms: float = 8000.0,
         loss: float = 0.0,
         seed: int = 0,
+        share: float = 1.0,
     ) -> None:
         """`fps` of the stream, by default what its dump says; `local_ms` from a window's last frame to its live answer;
         `remote_ms` a worker's time for one window.
 
         `credit` windows may be on their way or in work, `backlog` may wait for it, each until `deadline_ms` after its
         last frame: as [router] windows_per_edge and [uplink] backlog, deadline_ms. `loss`: share of the windows whose
-        answer never comes, chosen with `seed`. Raises ConfigError for a file that is no trace, ValueError for numbers.
+        answer never comes, chosen with `seed`. `share`: of the rate, where other streams have the rest. Raises
+        ConfigError for a file that is no trace, ValueError for numbers.
         """
         fixed = rtt_ms is not None and rate_mbit is not None
         if bool(path) + bool(profile) + fixed != 1 or (rtt_ms is None) != (rate_mbit is None):
@@ -76,6 +78,8 @@ class Trace:
                 f"{fps=} {local_ms=} {remote_ms=} {deadline_ms=} {loss=}; expected times of 0 or more, fps and "
                 "deadline_ms above 0, loss of 0 to 1"
             )
+        if not 0 < share <= 1:
+            raise ValueError(f"share is {share}; expected 0 < share ≤ 1, of the link's rate")
         if workers < 1 or credit < 1 or backlog < 1:
             raise ValueError(f"{workers=} {credit=} {backlog=}; expected at least 1 of each")
         if profile:
@@ -84,6 +88,7 @@ class Trace:
             self.rows = rows_of_profile(profile)
         else:
             self.rows = read_trace(Path(path)) if path else ((0.0, rtt_ms or 0.0, rate_mbit or 0.0),)
+        self.rows = tuple((t_s, rtt, share * rate) for t_s, rtt, rate in self.rows)
         self.fps = fps
         self.local_s, self.remote_s, self.deadline_s = local_ms / 1000, remote_ms / 1000, deadline_ms / 1000
         self.workers, self.credit, self.backlog = workers, credit, backlog

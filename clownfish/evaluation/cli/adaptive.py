@@ -62,6 +62,7 @@ def adaptive(
     profile: Annotated[list[str] | None, typer.Option(help="Of configs/network; repeatable.")] = None,
     price: Annotated[list[float] | None, typer.Option(help="Accuracy that a Mbit/s must bring; repeatable.")] = None,
     mbit_s: Annotated[list[float] | None, typer.Option(help="An allowance as well; repeatable.")] = None,
+    cameras: Annotated[list[int] | None, typer.Option(min=1, help="That share the link; repeatable.")] = None,
     streams: Streams = 0,
     dumps: DumpFolder = Path("runs/dumps"),
     output: Annotated[Path, typer.Option("--out", help="Folder for adaptive.csv and adaptive.png.")] = Path("runs"),
@@ -83,7 +84,9 @@ def adaptive(
     with Console(stderr=True).status("") as status:
         labelled, rho, views = _views(chosen, settings, streams, dumps, status.update)
         profiles = profile or list(PROFILES)
-        rows = compute(labelled, rho, views, learnt, settings.fusion, profiles, adapting, say=status.update)
+        rows = compute(
+            labelled, rho, views, learnt, settings.fusion, profiles, adapting, cameras=cameras or [1], say=status.update
+        )
     write_rows(output / "adaptive.csv", Row, rows)
     save(draw(rows), output / "adaptive.png")
     _show(rows)
@@ -128,11 +131,11 @@ def _show(rows: Sequence[Row]) -> None:
     table = Table(show_edge=False, pad_edge=False)
     for n, name in enumerate(("link", "setting", "Mbit/s", "live", "final", "lag p50", "p95", "front", "ahead (95 %)")):
         table.add_column(name, justify="right" if n > 1 else "left")
-    for row in sorted(rows, key=lambda each: (each.profile, each.mbit_s)):
+    for row in sorted(rows, key=lambda each: (each.profile, each.cameras, each.mbit_s)):
         front = ", ".join(what for what in ("live", "final") if getattr(row, f"front_{what}"))
         if front or row.setting.startswith(ADAPTIVE):
             table.add_row(
-                row.profile,
+                row.profile if row.cameras == 1 else f"{row.profile} ÷ {row.cameras}",
                 row.setting,
                 f"{row.mbit_s:.3f}",
                 f"{100 * row.live:.1f}",
