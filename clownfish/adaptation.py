@@ -2,7 +2,8 @@
 
 The thinking is the `Pacer`'s and the `LinkMeter`'s. Here are the ladder's file, the codecs of its ways, the month's
 count in the run folder, the round trip of a Ping, and the pace for the filter. Without `[uplink] adaptive` the way is
-the configured one for ever and nobody is told anything; without `in_flight = "measured"` there is always room.
+the configured one for ever and nobody is told anything; with `in_flight = "credit"`, too, there is always room. The
+link is measured in any case.
 
 A Ping is answered with a Credit, and so is each window that is over, right behind its Answer or Dropped; any other
 Credit is the answer to the Ping that is out.
@@ -24,7 +25,7 @@ from clownfish.messages import WindowKey
 from clownfish.pacing import Pacer
 from clownfish.process import Process
 from clownfish.protocol import Answer, Credit, Dropped
-from clownfish.settings import Plugin
+from clownfish.settings import Adaptive, Plugin
 from clownfish.zoo import locate
 
 
@@ -49,14 +50,21 @@ class Adaptation:
         self._fixed = fixed
         self._codecs: dict[Way, AnyCodec] = {fixed: uplink.codec.build(CODECS)}
         self._pacer: Pacer | None = None
-        self._meter: LinkMeter | None = LinkMeter() if uplink.in_flight == "measured" else None
+        self._meter = LinkMeter()
+        self._bounds = uplink.in_flight == "measured" or uplink.adaptive is not None
         self._pinged: float | None = None
         self._ended = False
         """Whether the router's last word ended a window: the Credit behind it is no answer to a Ping."""
-        if uplink.adaptive is None:
-            return
-        to = uplink.adaptive
+        if uplink.adaptive is not None:
+            self._adapt(uplink.adaptive)
+        process.before_status(self._publish)
+
+    def _adapt(self, to: Adaptive) -> None:
+        process = self._process
         ladder = read_ladder(to.ladder)
+        for rung in ladder.rungs:
+            if rung.way not in self._codecs:
+                self._codecs[rung.way] = Plugin(rung.way.codec, dict(rung.way.options)).build(CODECS)
         buffer = process.mapped("allowance", BUFFER_BYTES) if to.gb_month is not None else None
         self._pacer = Pacer(
             ladder,
@@ -66,11 +74,7 @@ class Adaptation:
             rise_s=to.rise_s,
         )
         self._meter = self._pacer.meter
-        for rung in ladder.rungs:
-            if rung.way not in self._codecs:
-                self._codecs[rung.way] = Plugin(rung.way.codec, dict(rung.way.options)).build(CODECS)
         self._filter = process.bus.outbox(process.config.ipc("filter-pace"), "pace", hwm=4)
-        process.before_status(self._publish)
 
     # -- what happens
 
@@ -88,13 +92,13 @@ class Adaptation:
     def heard(self, message: object, now: float) -> None:
         """The router has said this."""
         if isinstance(message, Credit):
-            if not self._ended and self._pinged is not None and self._meter is not None:
+            if not self._ended and self._pinged is not None:
                 self._meter.round_trip(now - self._pinged, now)
                 self._pinged = None
             if self._pacer is not None:
                 self._pacer.opened(now)
         self._ended = isinstance(message, Answer | Dropped)
-        if self._meter is not None and isinstance(message, Answer):
+        if isinstance(message, Answer):
             age_s = self._meter.answered(message.key, message.model_ms / 1000, now)
             if age_s is not None:
                 self._process.histogram("age_at_router").add(age_s * 1e9)
@@ -105,13 +109,12 @@ class Adaptation:
         now = time.monotonic()
         if self._pacer is not None:
             self._pacer.sent(key, size_bytes, now, time.time())
-        elif self._meter is not None:
+        else:
             self._meter.sent(key, size_bytes, now)
 
     def gone(self, key: WindowKey) -> None:
         """It will not be answered."""
-        if self._meter is not None:
-            self._meter.gone(key)
+        self._meter.gone(key)
 
     def closed(self) -> None:
         """The session is over."""
@@ -119,7 +122,7 @@ class Adaptation:
         if self._pacer is not None:
             self._pacer.closed(time.monotonic())
             self._choose()
-        elif self._meter is not None:
+        else:
             self._meter.session_over()
 
     # -- what to do
@@ -135,11 +138,11 @@ class Adaptation:
 
     def room(self, now: float) -> bool:
         """Whether a window that goes now meets no standing queue."""
-        return self._meter is None or self._meter.room(now)
+        return not self._bounds or self._meter.room(now)
 
     def room_in_s(self, now: float) -> float | None:
         """How long until there may be room by time alone; None: something else must happen first."""
-        at = None if self._meter is None else self._meter.next_room(now)
+        at = self._meter.next_room(now) if self._bounds else None
         return None if at is None else max(0.0, at - now)
 
     def may_send(self) -> bool:
@@ -159,11 +162,11 @@ class Adaptation:
             self._filter.try_send(rung.pace)
 
     def _publish(self) -> None:
-        """Once a second: the pace again, for a filter that was away; and what was measured."""
-        assert self._pacer is not None
-        pacer, gauges = self._pacer, self._process.counters
-        self._filter.try_send(pacer.rung.pace)
-        gauges.set("setting", pacer.ladder.rungs.index(pacer.rung))
-        gauges.set("link_mbit_s", (pacer.meter.rate(time.monotonic()) or 0.0) * 8e-6)
-        gauges.set("link_rtt_ms", pacer.meter.rtt_s * 1000)
-        gauges.set("month_bytes", pacer.allowance.month_bytes)
+        """Once a second: what was measured; and the pace again, for a filter that was away."""
+        counters = self._process.counters
+        counters.set("link_mbit_s", (self._meter.rate(time.monotonic()) or 0.0) * 8e-6)
+        counters.set("link_rtt_ms", self._meter.rtt_s * 1000)
+        if self._pacer is not None:
+            self._filter.try_send(self._pacer.rung.pace)
+            counters.set("setting", self._pacer.ladder.rungs.index(self._pacer.rung))
+            counters.set("month_bytes", self._pacer.allowance.month_bytes)
