@@ -37,6 +37,7 @@ def test_ucf9_is_where_the_option_or_else_the_environment_says(tmp_path: Path, m
     monkeypatch.setenv(UCF9_VARIABLE, str(tmp_path / "nowhere"))
     with pytest.raises(DatasetError, match=f"nowhere: no such folder; .* --root or {UCF9_VARIABLE}"):
         evaluation_set("ucf9")
+    assert evaluation_set("ucf9", read=False).pair == "zoo:ucf9", "its name alone needs no folder"
 
 
 @pytest.mark.parametrize(

@@ -6,21 +6,24 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from clownfish.errors import DatasetError
-from clownfish.evaluation.paper import EXHIBITS, experiments, fig11, fig13, fig14, fig15, table2
+from clownfish.evaluation.cli import eval_app
+from clownfish.evaluation.paper import EXHIBITS, experiments, fig11, fig13, fig14, fig15, networks, table2
 from clownfish.evaluation.paper.base import Unavailable
 from clownfish.evaluation.paper.context import Context
 from clownfish.evaluation.paper.data import DataSet
 from clownfish.evaluation.recorder import RecordSettings
-from clownfish.evaluation.sets import PairSettings
+from clownfish.evaluation.sets import UCF9_VARIABLE, PairSettings
 from clownfish.lab.recorded import read_recorded
 from tests.lab_results import RATES, result, write_experiments, write_results
 
-NETWORK = ("fig11", "fig12", "fig13", "fig14", "fig15", "table2")
+NETWORK = ("fig11", "fig12", "fig13", "fig14", "fig15", "networks", "table2")
 
 
 def context_of(lab: Path | None) -> Context:
@@ -101,6 +104,20 @@ def test_where_nothing_was_recorded_the_figure_says_what_to_run(name: str, lab: 
     assert (Path(__file__).parent.parent / toml).is_file()
 
 
+@pytest.mark.parametrize("name", NETWORK)
+def test_what_the_lab_recorded_is_drawn_without_the_streams(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(UCF9_VARIABLE, str(tmp_path / "nowhere"))
+    lab, out = write_experiments(tmp_path / "lab"), tmp_path / "out"
+    kind, number = ("table", name[5:]) if name.startswith("table") else ("figure", name.removeprefix("fig"))
+    command = [kind, number, "--data", "ucf9", "--lab", str(lab), "--out", str(out)]
+    result = CliRunner().invoke(eval_app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert (out / f"{name}.png").stat().st_size > 1000
+    assert len((out / f"{name}.csv").read_text().splitlines()) > 1
+
+
 def test_accuracies_of_other_streams_do_not_stand_side_by_side(tmp_path: Path) -> None:
     lab = write_results(tmp_path / "x.json", [result("clownfish", "lan"), result("edge-only", "lan", sources=("z",))])
     with pytest.raises(DatasetError, match="clownfish in lan was run on a, b, c, d, edge-only in lan on z"):
@@ -109,13 +126,49 @@ def test_accuracies_of_other_streams_do_not_stand_side_by_side(tmp_path: Path) -
 
 def test_figure_11_has_the_paper_s_value_beside_each_run(context: Context) -> None:
     rows = {(row.method, row.network): row for row in fig11.compute_11(context)}
-    assert rows["Clownfish, n_w 6, PNG", "153 ms"] == fig11.Row(
-        "Clownfish, n_w 6, PNG", "153 ms", 0.78, 0.88, 400, 0.5724
-    )
+    row = rows["Clownfish, n_w 6, PNG", "153 ms"]
+    assert (row.live, row.final, row.frames, row.paper) == (0.78, 0.88, 400, 0.5724)
+    assert row.change == pytest.approx(-0.02)
+    assert rows["Clownfish, n_w 6, PNG", "3 ms"].change is None
     assert rows["edge-only", "3 ms"].final is None
     assert rows["edge-only", "3 ms"].paper == 0.5093
     assert rows["cloud-only", "3 ms"].live is None
     assert rows["early discard", "3 ms"].paper is None  # its 55.48 is of Figure 12's videos
+
+
+def test_intervals_are_over_videos_and_changes_are_paired(tmp_path: Path) -> None:
+    lan, far = result("clownfish", "lan"), result("clownfish", "intercontinental")
+    for n, part in enumerate(lan.parts):
+        part.confusions = {name: np.array([[60 + 10 * n, 40 - 10 * n], [0, 0]]) for name in ("live", "final")}
+    for n, part in enumerate(far.parts):  # each video loses the same: however they differ, the change is sure
+        part.confusions = {name: np.array([[55 + 10 * n, 45 - 10 * n], [0, 0]]) for name in ("live", "final")}
+    for run in (lan, far):
+        run.confusions = {name: sum(part.confusions[name] for part in run.parts) for name in ("live", "final")}
+    near, late = fig11.compute_11(context_of(write_results(tmp_path / "x.json", [lan, far])))
+    assert near.live == pytest.approx(0.75)
+    assert near.live_low is not None
+    assert near.live_high is not None
+    assert 0.6 <= near.live_low < 0.75 < near.live_high <= 0.9
+    assert [late.change, late.change_low, late.change_high] == pytest.approx([-0.05] * 3)
+
+
+def test_every_network_has_its_least_sample_and_its_lags(context: Context) -> None:
+    rows = networks.compute(context)
+    assert len(rows) == len(context.experiments)
+    cloud = next(row for row in rows if (row.network, row.method) == ("abca", "cloud-only"))
+    assert (cloud.fps_least, cloud.fps_most, cloud.samples) == (13.0, 14.0, 8)
+    assert (cloud.answers, cloud.lag_p50, cloud.lag_p95) == (10, 0, 16)
+
+
+@given(st.dictionaries(st.integers(0, 20), st.integers(0, 9)), st.floats(0.01, 1))
+def test_a_quantile_of_lags_is_reached_by_its_share_and_by_no_less(answers: dict[int, int], q: float) -> None:
+    found, in_all = networks.lag_quantile(answers, q), sum(answers.values())
+    if not in_all:
+        assert found is None
+        return
+    assert found is not None
+    assert sum(count for lag, count in answers.items() if lag <= found) >= q * in_all
+    assert sum(count for lag, count in answers.items() if lag < found) < q * in_all
 
 
 def test_figure_12_takes_the_paper_s_n_w_for_its_value(context: Context) -> None:

@@ -26,6 +26,7 @@ def lab_run_command(
     experiment: Annotated[str, typer.Argument(help="A .toml file as in configs/lab, or a source as for `run`")],
     profile: Annotated[list[str] | None, typer.Option(help="Network profile; repeatable, each is played")] = None,
     method: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(METHODS)}; repeatable")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="In place of the experiment's sources; repeatable")] = None,
     pair: Annotated[str | None, typer.Option(help="Models and settings: zoo:SET, or a .toml file")] = None,
     n_w: Annotated[int | None, typer.Option(help="Send every n_w-th window (and transitions)")] = None,
     codec: Annotated[str | None, typer.Option(help="Uplink codec: raw, png, jpeg")] = None,
@@ -36,7 +37,13 @@ def lab_run_command(
     """Play sources through edge and cloud with a network in between, and sum up. Linux, as root."""
     logging.configure("lab", "console", "warning")
     asked = read_experiment(experiment)
-    given: dict[str, Any] = {"pair": pair, "n_w": n_w, "codec": codec, "seconds": seconds}
+    given: dict[str, Any] = {
+        "sources": tuple(source) if source else None,
+        "pair": pair,
+        "n_w": n_w,
+        "codec": codec,
+        "seconds": seconds,
+    }
     asked = replace(asked, **{name: value for name, value in given.items() if value is not None})
     asked = replace(asked, sets=(*asked.sets, *(sets or ())))
     methods = [_method(name) for name in method or ()] or [asked.method]

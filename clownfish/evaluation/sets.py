@@ -45,8 +45,9 @@ class EvaluationSet:
     part: str = ""
 
 
-def evaluation_set(name: str, part: str = "test", root: Path | None = None) -> EvaluationSet:
+def evaluation_set(name: str, part: str = "test", root: Path | None = None, read: bool = True) -> EvaluationSet:
     """The set of that name. `root`: the folder of one that lies on the disk; without it the environment says where.
+    Unless it is to be read, its streams are not looked for, and it has none.
 
     Raises ConfigError for an unknown set or part, and DatasetError where its folder is not there.
     """
@@ -55,7 +56,7 @@ def evaluation_set(name: str, part: str = "test", root: Path | None = None) -> E
     parts, sources = SETS[name]
     if part not in parts:
         raise ConfigError(f"{name} has no part {part!r} of labelled streams; it has {', '.join(parts)}")
-    return EvaluationSet(f"zoo:{name}", sources(part, root), name, part)
+    return EvaluationSet(f"zoo:{name}", sources(part, root) if read else {}, name, part)
 
 
 def _puppets(part: str, root: Path | None) -> Mapping[str, Truth | None]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clownfish.evaluation.cli.options import Data, DeviceName, DumpFolder, Pair, Root, one_of
 
 if TYPE_CHECKING:
+    from clownfish.evaluation.paper.base import Exhibit
     from clownfish.evaluation.paper.context import Context
 
 Out = Annotated[Path | None, typer.Option(help="Folder for what is made. Default: runs/paper/DATA.")]
@@ -29,7 +30,7 @@ Processes = Annotated[int, typer.Option(min=0, help="That replay at once; 0: one
 
 
 def figure(
-    number: Annotated[str, typer.Argument(help="1, 2, 7 to 15; or discard, contexts, moments.")],
+    number: Annotated[str, typer.Argument(help="1, 2, 7 to 15; or discard, contexts, moments, networks.")],
     data: Data = "puppets",
     root: Root = None,
     out: Out = None,
@@ -43,12 +44,11 @@ def figure(
     device: DeviceName = "auto",
 ) -> None:
     """One figure of the paper as picture and numbers (PNG, CSV)."""
-    name = f"fig{number}" if number.isdigit() else number
+    exhibit = _named("figure", f"fig{number}" if number.isdigit() else number)
     _one(
-        "figure",
-        name,
+        exhibit,
         out or _folder(data),
-        _context(data, root, pair, local2, siminet2, engines, dumps, lab, processes, device),
+        _context(data, root, pair, local2, siminet2, engines, dumps, lab, processes, device, not exhibit.recorded),
     )
 
 
@@ -64,11 +64,11 @@ def table(
     device: DeviceName = "auto",
 ) -> None:
     """One table of the paper, printed, and as picture and numbers (PNG, CSV)."""
+    exhibit = _named("table", f"table{number}")
     _one(
-        "table",
-        f"table{number}",
+        exhibit,
         out or _folder(data),
-        _context(data, root, pair, "", "", "all", dumps, lab, processes, device),
+        _context(data, root, pair, "", "", "all", dumps, lab, processes, device, not exhibit.recorded),
     )
 
 
@@ -104,20 +104,26 @@ def _folder(data: str) -> Path:
     return Path("runs/paper") / data
 
 
-def _one(kind: str, name: str, out: Path, context: AbstractContextManager[Context]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+def _named(kind: str, name: str) -> Exhibit[Any]:
+    """Raises ConfigError where there is none, and says which there are."""
     from clownfish.errors import ConfigError
     from clownfish.evaluation.paper import EXHIBITS
-    from clownfish.evaluation.paper.report import make
 
     known = [each for each in EXHIBITS.names() if each.startswith("table") == (kind == "table")]
     if name not in known:
         said = sorted((each.removeprefix("fig").removeprefix("table") for each in known), key=lambda n: (len(n), n))
         raise ConfigError(f"{kind} {name.removeprefix('fig').removeprefix('table')!r}: there are {', '.join(said)}")
+    return EXHIBITS.get(name)
+
+
+def _one(exhibit: Exhibit[Any], out: Path, context: AbstractContextManager[Context]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from clownfish.evaluation.paper.report import make
+
     with context as opened:
-        made = make(opened, name, out)
+        made = make(opened, exhibit.name, out)
     console = Console()
     if made.table is not None:
         shown = Table(show_edge=False, pad_edge=False)
@@ -141,8 +147,9 @@ def _context(
     lab: Path | None,
     processes: int,
     device: str,
+    read: bool = True,
 ) -> Iterator[Context]:
-    """What the figures share; says on the terminal what is going on."""
+    """What the figures share; says on the terminal what is going on. Not to be `read`: the data set has no streams."""
     from rich.console import Console
 
     from clownfish.errors import ConfigError
@@ -160,7 +167,7 @@ def _context(
     for engine in named:
         if engine not in ENGINES.names():
             raise ConfigError(f"unknown engine {engine!r}; known: {', '.join(ENGINES.names())}")
-    chosen = data_set(data, root, pair)
+    chosen = data_set(data, root, pair, read)
     with Console(stderr=True).status("") as status:
         yield Context(
             chosen,

@@ -28,6 +28,7 @@ EXHIBITS: Registry[Exhibit[Any]] = Registry(
         "table3": "clownfish.evaluation.paper.table3:TABLE",
         "discard": "clownfish.evaluation.paper.early_discard:FIGURE",
         "contexts": "clownfish.evaluation.paper.contexts:FIGURE",
+        "networks": "clownfish.evaluation.paper.networks:FIGURE",
         "moments": "clownfish.evaluation.paper.moments:FIGURE",
     },
 )

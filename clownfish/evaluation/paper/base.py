@@ -46,6 +46,8 @@ class Exhibit(Generic[R]):
     """From rows alone, so that a CSV can be drawn again. Raises ConfigError without matplotlib."""
     table: Callable[[Sequence[R]], Table] | None = None
     """The rows, or the most telling of them, for a page."""
+    recorded: bool = False
+    """Made of what the network lab recorded alone: needs no stream of the data set."""
 
     def rows_as(self, rows: Sequence[Any]) -> list[R]:
         """`rows`, which must be this figure's. Raises TypeError."""

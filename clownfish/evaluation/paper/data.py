@@ -46,9 +46,12 @@ _WEAKER: Mapping[str, Mapping[str, int]] = {
 }
 
 
-def data_set(name: str, root: Path | None = None, pair: str = "") -> DataSet:
-    """The evaluation set of that name, answered by `pair` or its own. Raises ConfigError, DatasetError."""
-    found = evaluation_set(name, "test", root)
+def data_set(name: str, root: Path | None = None, pair: str = "", read: bool = True) -> DataSet:
+    """The evaluation set of that name, answered by `pair` or its own; without its streams unless it is to be read.
+
+    Raises ConfigError, DatasetError.
+    """
+    found = evaluation_set(name, "test", root, read)
     return DataSet(
         name,
         _TITLES.get(name, name),

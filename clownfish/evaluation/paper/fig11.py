@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from clownfish.evaluation.metrics import Ints, bootstrap_interval, paired_interval, pooled_score, share
 from clownfish.evaluation.paper import record, style
 from clownfish.evaluation.paper.base import Exhibit, Table
 from clownfish.evaluation.paper.context import Context
@@ -40,7 +43,16 @@ class Row:
     method: str
     network: str
     live: float | None
+    live_low: float | None
+    """95 %, by bootstrap over the videos that were played; so are all bounds here."""
+    live_high: float | None
     final: float | None
+    final_low: float | None
+    final_high: float | None
+    change: float | None
+    """Live, less the same method's in the first network, on the same videos; None there and without such a run."""
+    change_low: float | None
+    change_high: float | None
     frames: int
     """Scored."""
     paper: float | None
@@ -60,14 +72,43 @@ def compute_12(context: Context) -> list[Row]:
 def _rows(context: Context, networks: Mapping[str, str], of: Sequence[record.Recorded]) -> list[Row]:
     found = of_the_same_streams(runs(context, networks))
     papers = {each.method: each.accuracy / 100 for each in of}
+    first = {name(run): run for run in found if run.profile == next(iter(networks))}
     rows = []
     for profile, label in networks.items():
         for run in found:
             if run.profile == profile:
-                right = run.accuracy
+                change = _change(run, first.get(name(run)))
                 theirs = papers.get(_in_record(run, label))
-                rows.append(Row(name(run), label, right.get("live"), right.get("final"), run.frames, theirs))
+                rows.append(
+                    Row(name(run), label, *_bounds(run, "live"), *_bounds(run, "final"), *change, run.frames, theirs)
+                )
     return rows
+
+
+_Bounds = tuple[float | None, float | None, float | None]
+_NONE: _Bounds = (None, None, None)
+
+
+def _counts(run: Recorded, answer: str) -> list[Ints]:
+    """(right, scored) frames of each video. Empty where the method has no such answer."""
+    return [
+        np.array([round(part.accuracy[answer] * part.frames), part.frames])
+        for part in run.parts
+        if answer in part.accuracy and part.frames
+    ]
+
+
+def _bounds(run: Recorded, answer: str) -> _Bounds:
+    counts = _counts(run, answer)
+    return (run.accuracy[answer], *bootstrap_interval(counts, share)) if counts else _NONE
+
+
+def _change(run: Recorded, first: Recorded | None) -> _Bounds:
+    """Of the live answers."""
+    if first is None or first is run or "live" not in run.accuracy:
+        return _NONE
+    interval = paired_interval(_counts(run, "live"), _counts(first, "live"), pooled_score(share))
+    return (run.accuracy["live"] - first.accuracy["live"], *interval)
 
 
 def _in_record(run: Recorded, label: str) -> str:
@@ -84,6 +125,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     for method, look in looks(row.method for row in rows).items():
         mine = [row for row in rows if row.method == method]
         _line(here, networks, look, f"{method}, live", {row.network: row.live for row in mine})
+        _bars(here, networks, look, {row.network: (row.live_low, row.live_high) for row in mine})
         final = look._replace(line="--") if any(row.live is not None for row in mine) else look
         _line(here, networks, final, f"{method}, final", {row.network: row.final for row in mine})
         ours = method.startswith("Clownfish")
@@ -113,28 +155,49 @@ def _line(axes: Axes, networks: list[str], look: style.Look, label: str, right: 
         )  # fmt: skip
 
 
+def _bars(
+    axes: Axes, networks: list[str], look: style.Look, bounds: Mapping[str, tuple[float | None, float | None]]
+) -> None:
+    """Intervals of the live answers."""
+    for network, (low, high) in bounds.items():
+        if low is not None and high is not None:
+            axes.vlines(networks.index(network), 100 * low, 100 * high, color=look.colour, linewidth=0.8, alpha=0.6)
+
+
 def table(rows: Sequence[Row]) -> Table:
     """All, the paper's beside."""
     lines = [
-        [f"{row.method}; {row.network}", *map(_share, (row.live, row.final)), str(row.frames), _share(row.paper)]
+        [
+            f"{row.method}; {row.network}",
+            _within(row.live, row.live_low, row.live_high),
+            _within(row.final, row.final_low, row.final_high),
+            _within(row.change, row.change_low, row.change_high, "+"),
+            str(row.frames),
+            "–" if row.paper is None else percent(row.paper),
+        ]
         for row in rows
     ]
-    return Table(["", "live, %", "final, %", "frames", "the paper's, %"], lines)
+    changes = f"live, less that with {rows[0].network}" if rows else "change"
+    return Table(["", "live, %", "final, %", changes, "frames", "the paper's, %"], lines)
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None else percent(value)
+def _within(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
+    if value is None or low is None or high is None:
+        return "–"
+    return f"{100 * value:{sign}.1f} ({100 * low:{sign}.1f} to {100 * high:{sign}.1f})"
 
 
 FIGURE_11 = Exhibit(
     "fig11",
     "Figure 11: accuracy over the round trip",
     "Frame accuracy of runs in networks with a round trip of 3, 13 and 153 ms; edge-only and cloud-only, which do not "
-    "depend on it, as levels. Edge-only has no later answer, cloud-only none at once. One run each.",
+    "depend on it, as levels. Edge-only has no later answer, cloud-only none at once. One run each; intervals are "
+    "95 %, by bootstrap over the videos.",
     Row,
     compute_11,
     draw,
     table,
+    recorded=True,
 )
 FIGURE_12 = Exhibit(
     "fig12",
@@ -145,4 +208,5 @@ FIGURE_12 = Exhibit(
     compute_12,
     draw,
     table,
+    recorded=True,
 )

@@ -112,4 +112,5 @@ FIGURE = Exhibit(
     compute,
     draw,
     table,
+    recorded=True,
 )

@@ -93,4 +93,5 @@ FIGURE = Exhibit(
     compute,
     draw,
     table,
+    recorded=True,
 )

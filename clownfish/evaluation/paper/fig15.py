@@ -102,4 +102,5 @@ FIGURE = Exhibit(
     compute,
     draw,
     table,
+    recorded=True,
 )

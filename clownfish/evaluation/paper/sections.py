@@ -150,7 +150,7 @@ SECTIONS: tuple[Callable[[Context], Section], ...] = (
     _figures("Models and engines", "fig1"),
     _figures("A fixed moving average", "table3"),
     _figures("Early discard", "discard"),
-    _figures("In the network", "fig11", "fig12", "fig13", "table2", "fig14", "fig15", text=NETWORK),
+    _figures("In the network", "fig11", "fig12", "fig13", "table2", "fig14", "fig15", "networks", text=NETWORK),
     _figures("Another local model", "fig9"),
     _figures("Another camera", "fig10"),
     setup,

@@ -102,4 +102,5 @@ TABLE = Exhibit(
     compute,
     draw,
     table,
+    recorded=True,
 )
