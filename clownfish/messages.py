@@ -124,6 +124,17 @@ class Pace:
     follow: int
     n_w: int
 
+    @property
+    def words(self) -> str:
+        """As a record has it; `from_words` reads it."""
+        return f"pace {self.threshold!r} {self.patience} {self.follow} {self.n_w}"
+
+    @classmethod
+    def from_words(cls, words: str) -> Pace:
+        """Raises ValueError where they are none of `words`."""
+        _, threshold, *others = words.split()
+        return cls(float(threshold), *map(int, others))
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteResult:

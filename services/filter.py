@@ -28,6 +28,9 @@ class _Filter:
         self._rhos = process.bus.inbox(config.ipc("filter-rho"), "rhos", (Rho, End), hwm=256)
         self._paces = process.bus.inbox(config.ipc("filter-pace"), "paces", (Pace,), hwm=4)
         self._uplink = process.bus.outbox(config.ipc("uplink"), "uplink", hwm=4, large=True)
+        self._pace: Pace | None = None
+        self._noted: dict[StreamKey, Pace] = {}
+        """The pace that each stream's record has last."""
         self._ends: dict[StreamKey, tuple[set[str], float, End]] = {}
         self.wake = asyncio.Event()
 
@@ -52,6 +55,7 @@ class _Filter:
     async def take_paces(self) -> None:
         """Of an uplink that adapts; any other says nothing."""
         async for message in self._paces:
+            self._pace = message
             self._gate.pace(message)
 
     async def _do(
@@ -76,10 +80,16 @@ class _Filter:
     ) -> None:
         """Without a key it is the decisions' windows that the gate was asked about."""
         keys = [key] if key is not None else [each.key for each in decisions]
-        events = [Event(*each, asked, now, rho) for each in keys]
-        for each in decisions:
-            said = "sent" if isinstance(each, Send) else "released"
-            events.append(Event(*each.key, f"{said} {each.why}", now, None))
+        events = []
+        for each in keys:
+            stream = StreamKey(each.stream, each.epoch)
+            if self._pace is not None and self._noted.get(stream) != self._pace:
+                self._noted[stream] = self._pace
+                events.append(Event(*each, self._pace.words, now, None))
+            events.append(Event(*each, asked, now, rho))
+        for decision in decisions:
+            said = "sent" if isinstance(decision, Send) else "released"
+            events.append(Event(*decision.key, f"{said} {decision.why}", now, None))
         self._notes.take(events)
 
     async def _end(self, end: End, who: str) -> None:
@@ -96,6 +106,7 @@ class _Filter:
         _, _, end = self._ends.pop(key)
         now = time.monotonic()
         await self._do(self._gate.end(key, now), now, "end")
+        self._noted.pop(key, None)
         await self._uplink.insist(end)
 
     def next_timer(self) -> float | None:

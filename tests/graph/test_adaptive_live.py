@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from clownfish.evaluation.verify import verify_gate
 from clownfish.ladder import Ladder, Rung, Way, tree_of
 from clownfish.messages import Pace
+from clownfish.records import SUFFIX, read_record
 from tests.graph.harness import Endpoints, Graph, Material, cloud_tree, edge_tree, until
 from tests.graph.throttle import throttled
 
@@ -31,6 +33,7 @@ async def test_the_setting_goes_down_with_the_link_and_up_again(run_dir: Path, m
             "codec": {"kind": "png"},
             "adaptive": {"ladder": str(ladder), "rise_s": 0.5, "gb_month": 100.0},
         }
+        tree["record"] = {"folder": str(run_dir / "records")}
         tree["filter"] = {"policy": {"kind": "adaptive", "n_w": 12, "threshold": 1e-6, "follow": 0}}
         async with Graph(tree) as graph:
             await until(lambda: graph.gauge("uplink", "setting") == 1, "there is room for more")
@@ -48,3 +51,11 @@ async def test_the_setting_goes_down_with_the_link_and_up_again(run_dir: Path, m
             spent = graph.gauge("uplink", "month_bytes")
             assert spent is not None
             assert 0 < spent <= graph.counter("uplink", "bytes_sent")
+            await graph.stop(drain=True)
+    (path,) = (run_dir / "records").glob(f"*{SUFFIX}")
+    record = read_record(path)
+    paces = [what for what in record.column("filter", "what").tolist() if what.startswith("pace ")]
+    assert {Pace.from_words(what) for what in paces} == {rung.pace for rung in LADDER.rungs}
+    gate = verify_gate(record)
+    assert gate is not None
+    assert gate.holds, gate
