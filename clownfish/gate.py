@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from clownfish.errors import ConfigError
-from clownfish.filters.base import FilterPolicy, SeesLocal, Verdict
-from clownfish.messages import StreamKey, Vector, WindowKey
+from clownfish.filters.base import FilterPolicy, Paced, SeesLocal, Verdict
+from clownfish.messages import Pace, StreamKey, Vector, WindowKey
 from clownfish.streams import StreamTable
 
 P = TypeVar("P")
@@ -104,7 +104,8 @@ class Gate(Generic[P]):
         self.timeout_s = timeout_s
         self.capacity = capacity
         self.counts: Counter[str] = Counter()
-        self._streams: StreamTable[_Stream[P]] = StreamTable(lambda: _Stream[P](make_policy()), streams)
+        self._pace: Pace | None = None
+        self._streams: StreamTable[_Stream[P]] = StreamTable(lambda: _Stream[P](self._paced(make_policy())), streams)
         self._waiting: OrderedDict[WindowKey, None] = OrderedDict()
         self._deadlines: OrderedDict[WindowKey, float] = OrderedDict()
 
@@ -112,6 +113,13 @@ class Gate(Generic[P]):
     def waiting(self) -> int:
         """Windows that wait for their ρ."""
         return len(self._waiting)
+
+    def pace(self, pace: Pace) -> None:
+        """Every stream's policy that takes a pace goes on at this one, and those of streams to come."""
+        if pace != self._pace:
+            self._pace = pace
+            for _, stream in self._streams:
+                self._paced(stream.policy)
 
     def window(self, key: WindowKey, payload: P, now: float, live: bool = True) -> list[Decision[P]]:
         """Window `key` is formed. A window that is not live waits for ρ however long `local` takes."""
@@ -190,6 +198,11 @@ class Gate(Generic[P]):
         """The stream's last ρ has come, or none will: release what waits and forget this epoch."""
         stream = self._streams.end(key)
         return [] if stream is None else self._close(key, stream, "ended")
+
+    def _paced(self, policy: FilterPolicy) -> FilterPolicy:
+        if self._pace is not None and isinstance(policy, Paced):
+            policy.pace(self._pace)
+        return policy
 
     def _enter(self, key: WindowKey) -> tuple[_Stream[P] | None, list[Decision[P]]]:
         stream, departed = self._streams.enter(StreamKey(key.stream, key.epoch))

@@ -116,6 +116,27 @@ class Rho:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """uplink → filter: how much to send, in the words of `filters.drift`. Repeated, so that a lost one does no harm."""
+
+    threshold: float
+    patience: int
+    follow: int
+    n_w: int
+
+    @property
+    def words(self) -> str:
+        """As a record has it; `from_words` reads it."""
+        return f"pace {self.threshold!r} {self.patience} {self.follow} {self.n_w}"
+
+    @classmethod
+    def from_words(cls, words: str) -> Pace:
+        """Raises ValueError where they are none of `words`."""
+        _, threshold, *others = words.split()
+        return cls(float(threshold), *map(int, others))
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteResult:
     """uplink → fusion: the large model's answer, on time or late."""
 

@@ -11,8 +11,9 @@ chunks that were whole. The tables, one row for each:
 - `answer`: t, revision, p (float64), alpha, beta, lag (−1: none), rho, source (a place in SOURCES), final, class;
 - `end`: frames, reason;
 - `feature`: t, feature (float32), from `local`;
-- `filter`: t, what, at_s, value: the gate was told of `window` t, of its `rho` (value; NaN: undefined), of the time
-  (`timer`) or the `end`; it said `sent WHY` or `released WHY`; RESTARTED: a new process, which knows nothing, goes on;
+- `filter`: t, what, at_s, value: the gate was told of a `pace …` (`messages.Pace.words`), of `window` t, of its `rho`
+  (value; NaN: undefined), of the time (`timer`) or the `end`; it said `sent WHY` or `released WHY`; RESTARTED: a new
+  process, which knows nothing, goes on;
 - `uplink`: t, what, at_s, value: `offered`, `sent` (value: encoded bytes), `answered`, `ignored WHY`, `dropped WHY`;
 - `lost`: service, count: notes of that service that are missing here. A record with such a row is not whole.
 """

@@ -1,4 +1,8 @@
-"""What the sections of a configuration are made of: bounds, names, and tables that pick a plug-in (layer 1)."""
+"""What settings are made of: bounded values, names of plug-ins, tables of a file (layer 1).
+
+Plain values; how a file is validated against them is pydantic's, which asks `__get_pydantic_core_schema__` and is
+imported by nobody else.
+"""
 
 from __future__ import annotations
 

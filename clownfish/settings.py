@@ -110,6 +110,20 @@ def cheapest_codec() -> Plugin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adaptive(Section):
+    ladder: str = "zoo:puppets/ladder"
+    """What there is to choose from: `zoo:SET/ladder`, or a file that `clownfish tune --ladder` wrote."""
+    mbit_s: Annotated[float, Bounds(gt=0)] | None = None
+    """Mean rate that may be sent."""
+    gb_month: Annotated[float, Bounds(gt=0)] | None = None
+    """10⁹ bytes that may be sent in a calendar month (UTC); counted over restarts, in the run folder."""
+    price: Annotated[float, Bounds(ge=0, le=1)] = 0.01
+    """Accuracy (1 is all) that one more Mbit/s must bring."""
+    rise_s: Annotated[float, Bounds(ge=0)] = 3.0
+    """How long more must have looked better before more is sent; less is sent at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Uplink(Section):
     control: Endpoint = "tcp://127.0.0.1:7100"
     data: Endpoint = "tcp://127.0.0.1:7101"
@@ -125,6 +139,12 @@ class Uplink(Section):
     waits: bool = False
     """A stream that is not live waits until there is room in the backlog, in place of losing a window to the newest:
     then the edge waits for the cloud, as a system without an edge model does (the cloud-only baseline)."""
+    adaptive: Adaptive | None = None
+    """Codec, resolution and, with `[filter] policy = { kind = "adaptive" }`, how much is sent follow what the link
+    carries, what answers are worth, and what may be spent; see docs/adaptive.md. Without it all is as set here."""
+    in_flight: Literal["credit", "measured"] = "credit"
+    """`measured`: a window goes when it meets no standing queue, by the rate and round trip that answers show; credit
+    bounds it as well. So with `adaptive`, always."""
     deadline_ms: Annotated[int, Bounds(gt=0)] = 8000
     """After capture, when an answer can no longer matter. Default: about the fusion's horizon at 30 FPS."""
     key: str = ""

@@ -170,6 +170,8 @@ _FIELDS: dict[str, _Field] = {
     "feature": _vector(MAX_FEATURES),
     "messages": _tuple_of(_Field(_pack_noted, _unpack_noted), MAX_NOTED),
     "rho": _UNIT_OR_NONE,
+    "threshold": _plain(lambda v: isinstance(v, float) and 0 < v <= 1, "a share above 0"),
+    **dict.fromkeys(("patience", "follow", "n_w"), _COUNT),
     "lag": _LAG,
     "p": _VECTOR,
     "pixels": _PIXELS,
@@ -228,6 +230,7 @@ KINDS: tuple[type, ...] = (
     messages.Note,
     protocol.Frames,
     messages.LinkShape,
+    messages.Pace,
 )
 
 _NOTED = (

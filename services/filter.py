@@ -7,7 +7,7 @@ import time
 
 from clownfish.filters import FILTERS
 from clownfish.gate import Decision, Gate, Send
-from clownfish.messages import End, Event, Rho, StreamKey, Window, WindowKey
+from clownfish.messages import End, Event, Pace, Rho, StreamKey, Window, WindowKey
 from clownfish.notes import Notes
 from clownfish.process import Process, every, run
 from clownfish.tracer import Tracer
@@ -28,7 +28,11 @@ class _Filter:
         streams = max(1, len(config.streams))  # those that began together deliver together
         self._windows = process.bus.inbox(config.ipc("filter"), "windows", (Window, End), hwm=4 * streams, large=True)
         self._rhos = process.bus.inbox(config.ipc("filter-rho"), "rhos", (Rho, End), hwm=256)
+        self._paces = process.bus.inbox(config.ipc("filter-pace"), "paces", (Pace,), hwm=4)
         self._uplink = process.bus.outbox(config.ipc("uplink"), "uplink", hwm=4, large=True)
+        self._pace: Pace | None = None
+        self._noted: dict[StreamKey, Pace] = {}
+        """The pace that each stream's record has last."""
         self._ends: dict[StreamKey, tuple[set[str], float, End]] = {}
         self.wake = asyncio.Event()
 
@@ -50,6 +54,12 @@ class _Filter:
                 now = time.monotonic()
                 decisions = self._gate.rho(message.key, message.rho, now, message.p)
                 await self._do(decisions, now, "rho", message.key, message.rho)
+
+    async def take_paces(self) -> None:
+        """Of an uplink that adapts; any other says nothing."""
+        async for message in self._paces:
+            self._pace = message
+            self._gate.pace(message)
 
     async def _do(
         self,
@@ -76,10 +86,16 @@ class _Filter:
     ) -> None:
         """Without a key it is the decisions' windows that the gate was asked about."""
         keys = [key] if key is not None else [each.key for each in decisions]
-        events = [Event(*each, asked, now, rho) for each in keys]
-        for each in decisions:
-            said = "sent" if isinstance(each, Send) else "released"
-            events.append(Event(*each.key, f"{said} {each.why}", now, None))
+        events = []
+        for each in keys:
+            stream = StreamKey(each.stream, each.epoch)
+            if self._pace is not None and self._noted.get(stream) != self._pace:
+                self._noted[stream] = self._pace
+                events.append(Event(*each, self._pace.words, now, None))
+            events.append(Event(*each, asked, now, rho))
+        for decision in decisions:
+            said = "sent" if isinstance(decision, Send) else "released"
+            events.append(Event(*decision.key, f"{said} {decision.why}", now, None))
         self._notes.take(events)
 
     async def _end(self, end: End, who: str) -> None:
@@ -96,6 +112,7 @@ class _Filter:
         _, _, end = self._ends.pop(key)
         now = time.monotonic()
         await self._do(self._gate.end(key, now), now, "end")
+        self._noted.pop(key, None)
         await self._uplink.insist(end)
 
     def next_timer(self) -> float | None:
@@ -114,7 +131,10 @@ async def serve(process: Process) -> None:
     service = _Filter(process)
     process.ready(process.config.filter.policy.kind)
     await process.run_together(
-        service.take_windows(), service.take_rhos(), every(service.next_timer, service.wake, service.timer)
+        service.take_windows(),
+        service.take_rhos(),
+        service.take_paces(),
+        every(service.next_timer, service.wake, service.timer),
     )
 
 

@@ -6,20 +6,22 @@ Everything that has to do with the cloud's absence happens here and reaches the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 
+from clownfish.adaptation import Adaptation
 from clownfish.backlog import Backlog, Drop, Lapsed, Send
 from clownfish.bus import Dealer, credentials, fresh_routing_id
-from clownfish.codecs import CODECS
-from clownfish.codecs.base import Codec, RunCodec
 from clownfish.codecs.runs import StreamEncoder
 from clownfish.errors import CodecError, ConfigError
+from clownfish.ladder import Way
 from clownfish.messages import End, Event, RemoteResult, StreamKey, Window, WindowKey
 from clownfish.notes import Notes
+from clownfish.opencv import resized
 from clownfish.process import Process, every, run
 from clownfish.protocol import (
     Again,
@@ -69,14 +71,14 @@ class _Uplink:
         to = config.uplink
         self._curve = credentials("uplink", to.key, to.router_key, (to.control, to.data), to.insecure)
         self._classes = read_classes(config.local.model)
-        self._codec: Codec | RunCodec = config.uplink.codec.build(CODECS)
+        self._adaptation = Adaptation(process)
         self._backlog: Backlog[Window] = Backlog(config.uplink.backlog, config.uplink.deadline_ms / 1000)
         self._inbox = process.bus.inbox(config.ipc("uplink"), "windows", (Window, End), hwm=4, large=True)
         self._fusion = process.bus.outbox(config.ipc("fusion-remote"), "fusion", hwm=256)
         self._ends: dict[StreamKey, End] = {}
         self._resends: deque[tuple[Send[Window], tuple[int, ...]]] = deque()
         self._known: dict[StreamKey, OrderedDict[int, None]] = {}
-        self._encoders: OrderedDict[StreamKey, StreamEncoder] = OrderedDict()
+        self._encoders: OrderedDict[StreamKey, tuple[Way, StreamEncoder]] = OrderedDict()
         self._notes = Notes(process)
         self._tracer = Tracer(process)
         self._sent_at: dict[WindowKey, tuple[float, float]] = {}
@@ -111,6 +113,7 @@ class _Uplink:
         for drop in drops:
             if isinstance(drop, Drop):
                 self._sent_at.pop(drop.key, None)
+                self._adaptation.gone(drop.key)
                 self._note(drop.key, f"dropped {drop.reason}")
 
     # -- windows in
@@ -124,6 +127,7 @@ class _Uplink:
                 if self._settings.waits and not message.live:
                     await self._room()
                 self._note(message.key, "offered")
+                self._adaptation.offered()
                 self._note_drops(self._backlog.offer(message.key, message, message.capture_ns / 1e9, time.monotonic()))
             self._changed()
 
@@ -187,6 +191,7 @@ class _Uplink:
             control.close()
             data.close()
             self._note_drops(self._backlog.close(time.monotonic()))
+            self._adaptation.closed()
             self._changed()
         return self._granted
 
@@ -210,6 +215,7 @@ class _Uplink:
         while time.monotonic() - self._heard < _SILENCE_S:
             sequence += 1
             control.try_send(Ping(sequence))
+            self._adaptation.pinged()
             await asyncio.sleep(_PING_S)
         raise _SessionOver("the router says nothing any more")
 
@@ -217,6 +223,7 @@ class _Uplink:
         async for message in control:
             now = time.monotonic()
             self._heard = now
+            self._adaptation.heard(message, now)
             if isinstance(message, Credit):
                 self._granted = True
                 if self._process.text != _CONNECTED:  # also after a refusal that has come to an end
@@ -263,24 +270,30 @@ class _Uplink:
             if self._resends:
                 item, wanted = self._resends.popleft()
             else:
-                offered = self._backlog.next(time.monotonic())
+                now = time.monotonic()
+                offered = self._backlog.next(now) if self._adaptation.room(now) else None
                 if offered is None:
                     self._work.clear()
-                    await self._work.wait()
+                    with contextlib.suppress(asyncio.TimeoutError):
+                        await asyncio.wait_for(self._work.wait(), self._adaptation.room_in_s(now))
                     continue
                 item, wanted = offered, ()
                 self._left.set()
+                if not self._adaptation.may_send():
+                    dropped = self._backlog.withdraw(item.key, "over_allowance")
+                    self._note_drops([dropped] if dropped is not None else [])
+                    continue
             await self._send_window(data, item, wanted)
             self.wake.set()
 
     async def _send_window(self, data: Dealer, item: Send[Window], wanted: tuple[int, ...]) -> None:
         window, key = item.payload, StreamKey(item.key.stream, item.key.epoch)
         numbers = tuple(range(window.first, window.first + len(window.frames)))
+        encoder, width, height = self._encoder(key, window)
         known = self._known.setdefault(key, OrderedDict())
         send = [n for n in numbers if n in wanted or n not in known]
-        encoder = self._encoder(key)
-        frames = [window.frames[n - window.first] for n in send]
         begin = time.monotonic()
+        frames = [resized(window.frames[n - window.first], width, height) for n in send]
         try:
             pictures = await self._process.in_thread(encoder.encode, frames, bool(wanted))
         except CodecError as error:
@@ -296,9 +309,9 @@ class _Uplink:
             return
         self._sent_at[item.key] = (now, window.capture_ns / 1e9)
         self._note(item.key, "sent", float(size_bytes))
-        height, width = window.frames[0].shape[:2]
+        self._adaptation.sent(item.key, size_bytes)
         coded = [
-            FrameData(*key, n, picture.run, picture.place, self._codec.name, width, height, picture.data)
+            FrameData(*key, n, picture.run, picture.place, encoder.codec_name, width, height, picture.data)
             for n, picture in zip(send, pictures, strict=True)
         ]
         for message in in_messages(coded):
@@ -313,12 +326,23 @@ class _Uplink:
         self._process.counters.add("frames_sent", len(send))
         self._process.counters.add("windows_resent" if item.resend else "windows_sent")
 
-    def _encoder(self, key: StreamKey) -> StreamEncoder:
-        encoder = self._encoders.setdefault(key, StreamEncoder(self._codec))
+    def _encoder(self, key: StreamKey, window: Window) -> tuple[StreamEncoder, int, int]:
+        """The stream's encoder, and the width and height that its frames go with.
+
+        A window's frames are all of one size: once that changes, those that the router has are sent anew.
+        """
+        way = self._adaptation.way
+        height, width = window.frames[0].shape[:2]
+        before, encoder = self._encoders.get(key) or (way, StreamEncoder(self._adaptation.codec(way)))
+        if before != way:
+            encoder.use(self._adaptation.codec(way))
+            if before.size(width, height) != way.size(width, height):
+                self._known.pop(key, None)
+        self._encoders[key] = (way, encoder)
         self._encoders.move_to_end(key)
         while len(self._encoders) > _ENCODERS:
             self._encoders.popitem(last=False)
-        return encoder
+        return encoder, *way.size(width, height)
 
 
 async def serve(process: Process) -> None:

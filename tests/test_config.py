@@ -38,7 +38,7 @@ def load(tmp_path: Path, text: str, *sets: str, **environment: str) -> Config:
         ("[fusion]\ntheta = 1.5", r"fusion\.theta: .*less than or equal to 1.* \(read: 1\.5\)"),
         ("[fusion]\ntheta = 'much'", r"fusion\.theta: .*number.* \(read: \"much\"\)"),
         ("[fusion]\nhorizon = 0", r"fusion\.horizon: .*\(read: 0\)"),
-        ("[filter.policy]\nkind = 'clever'", r"filter\.policy: .*unknown .* 'clever'; known: always, budget, "),
+        ("[filter.policy]\nkind = 'clever'", r"filter\.policy: .*unknown .* 'clever'; known: adaptive, always, "),
         ("[fusion.method]\nkind = 'magic'", r"fusion\.method: .*unknown fusion method 'magic'; known: bayesian, exp"),
         ("[uplink.codec]\nkind = 'gif'", r"uplink\.codec: .*unknown codec 'gif'; known: gstreamer, h264, hevc, jpeg, "),
         ("[uplink]\ncontrol = 'localhost:7100'", r"uplink\.control: .*\(read: \"localhost:7100\"\)"),

@@ -25,6 +25,7 @@ LAYERS: dict[int | str, set[str]] = {
         "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits", "health", "measures",
         "exposition", "gains", "spans", "overview", "jobs", "roster", "waiting", "turns", "alarms", "canary",
         "batching", "autoscale", "crew", "timeline", "shaping", "recent", "eventing", "event_streams",
+        "allowance", "ladder", "linkmeter", "pacing",
     },
     # bytes and pixels
     1: {
@@ -33,7 +34,7 @@ LAYERS: dict[int | str, set[str]] = {
         "eventstates", "kept_events",
     },
     # sockets, signals, processes
-    2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd"},
+    2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation"},
     # never imported by a service
     "offline": {"training", "evaluation", "lab"},
     4: {"cli", "__main__"},
@@ -54,6 +55,7 @@ BESIDE: dict[str, set[str]] = {
     "kept_events": {"settings", "rates", "eventstates"},
     "pair": {"config"},
     "process": {"bus"},
+    "adaptation": {"process"},
     "notes": {"bus", "process"},
     "records": {"chunks"},
     "recording": {"chunks", "records"},

@@ -125,6 +125,8 @@ class Result:
     lags: dict[str, int] = field(default_factory=dict)
     latency: Histogram = field(default_factory=Histogram)
     """From capture to the live answer, ns."""
+    age: Histogram = field(default_factory=Histogram)
+    """Of windows when the router has them, since they were sent, ns."""
     up_bytes: int = 0
     down_bytes: int = 0
     """On the wire, by the link's own counters, from a source's beginning to its end."""
@@ -140,15 +142,20 @@ class Result:
 
     def numbers(self) -> dict[str, Any]:
         """As JSON values; `clownfish.lab.recorded` reads them."""
-        p50, p99 = (self.latency.percentile(q) for q in (50, 99))
         return {
             **{name: getattr(self, name) for name in ("method", "profile", "backend", "pair", "n_w", "codec")},
             **{name: getattr(self, name) for name in ("fps", "lags", "cpu", "lost")},
             **{name: getattr(self, name) for name in ("up_bytes", "down_bytes", "seconds", "interrupted")},
-            "latency_ms": {"p50": p50 and p50 / 1e6, "p99": p99 and p99 / 1e6},
+            "latency_ms": _percentiles_ms(self.latency),
+            "age_ms": _percentiles_ms(self.age),
             **_scores(self.confusions),
             "parts": [part.numbers() for part in self.parts],
         }
+
+
+def _percentiles_ms(histogram: Histogram) -> dict[str, float | None]:
+    found = {f"p{q}": histogram.percentile(q) for q in (50, 99)}
+    return {name: ns and ns / 1e6 for name, ns in found.items()}
 
 
 def _scores(confusions: Mapping[str, Ints]) -> dict[str, Any]:
@@ -323,6 +330,7 @@ def _add_counts(result: Result, outcome: Outcome) -> None:
         result.latency.merge(fusion.histograms.get("capture_to_fused", {}))
         _add(result.lost, {"missing": fusion.counters.get("windows_missing", 0)})
     if uplink is not None:
+        result.age.merge(uplink.histograms.get("age_at_router", {}))
         _add(result.lost, labelled(uplink.counters, "dropped", "reason"))
 
 

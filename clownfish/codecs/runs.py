@@ -65,6 +65,15 @@ class StreamEncoder:
         self._encoder: RunEncoder | None = None
         self._size = (0, 0)
 
+    @property
+    def codec_name(self) -> str:
+        """Of the pictures that it gives now."""
+        return self._codec.name
+
+    def use(self, codec: Codec | RunCodec) -> None:
+        """The next picture begins a run of this codec."""
+        self._codec, self._encoder = as_run_codec(codec), None
+
     def restart(self) -> None:
         """The next picture begins a run: what was coded last did not reach the other side."""
         self._length = 0

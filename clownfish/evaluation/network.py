@@ -18,7 +18,7 @@ from typing import Protocol
 
 from clownfish.evaluation.dump import Dump
 from clownfish.gate import SendWhy
-from clownfish.messages import Vector
+from clownfish.messages import Pace, Vector
 from clownfish.registry import Registry
 
 BEFORE_ALL = -1
@@ -35,6 +35,12 @@ class Link:
         """Encoded bytes that went over it; None: those of all windows sent, each frame once."""
         self.extra: Mapping[int, Vector] = {}
         """Remote answers for windows that the dump has not: those that local inference skipped."""
+        self.seen: Mapping[int, Vector] = {}
+        """Remote answers in place of the dump's, of windows that crossed the link as another picture than that has."""
+
+    def pace(self) -> Pace | None:
+        """What the uplink has told the filter to send, now that the next window is formed; None: nothing."""
+        return None
 
     def send(self, t: int, why: SendWhy) -> None:
         """The gate has chosen window t, which is not fused yet."""

@@ -115,7 +115,7 @@ def replay(
     machine = build_fusion(fusion or FusionSection(), stream=stream, epoch=epoch, classes=dump.header.classes)
     answers = _Answers(dump, on_result)
     skipped = dict(sorted((skipped or {}).items()))
-    remote = _Remote(dump, {**skipped, **link.extra}, machine, answers)
+    remote = _Remote(dump, {**skipped, **link.extra}, link.seen, machine, answers)
     sent: list[int] = []
 
     def decided(decisions: list[Decision[None]]) -> None:
@@ -129,6 +129,9 @@ def replay(
     for n, t in enumerate(dump.t.tolist()):
         key = WindowKey(stream, epoch, t)
         rho_t = rho_or_none[n]
+        pace = link.pace()
+        if pace is not None:
+            gate.pace(pace)
         while passed and passed[0] < t:
             decided(gate.window(key._replace(t=passed.popleft()), None, float(t), live=False))
         decided(gate.window(key, None, float(t), live=False) + gate.rho(key, rho_t, float(t), p_local[n]))
@@ -165,14 +168,20 @@ class _Remote:
     """Remote results on their way into the machine."""
 
     def __init__(
-        self, dump: Dump, others: Mapping[int, Vector | None], machine: FusionMethod, answers: _Answers
+        self,
+        dump: Dump,
+        others: Mapping[int, Vector | None],
+        seen: Mapping[int, Vector],
+        machine: FusionMethod,
+        answers: _Answers,
     ) -> None:
-        """`others`: answers for windows that the dump has not."""
+        """`others`: answers for windows that the dump has not; `seen`: those in place of the dump's, may grow."""
         self.lags: list[int] = []
         self.unknown = 0
         self._machine = machine
         self._answers = answers
         self._others = others
+        self._seen = seen
         self._p = dump.p_remote
         self._place = {t: n for n, t in enumerate(dump.t.tolist())}
         self._unanswered = np.isnan(dump.p_remote[:, 0])
@@ -180,7 +189,7 @@ class _Remote:
     def apply(self, t: int, n_now: int) -> None:
         """The result of window t is here; `n_now`: place of the newest window fused."""
         n = self._place.get(t)
-        p = self._others.get(t) if n is None else self._p[n]
+        p = self._others.get(t) if n is None else self._seen.get(t, self._p[n])
         if p is None or (n is not None and self._unanswered[n]):
             self.unknown += 1
             return

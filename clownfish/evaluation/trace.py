@@ -21,7 +21,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-from clownfish.backlog import Backlog
+from clownfish.backlog import Backlog, Send
 from clownfish.errors import ConfigError
 from clownfish.evaluation.dump import Dump
 from clownfish.evaluation.network import Link
@@ -36,12 +36,14 @@ _NO_LIMIT = 1 << 62
 
 
 class Trace:
-    """The link of a CSV file, or with `rtt_ms` and `rate_mbit` one that stays as it is; and the cloud behind it."""
+    """The link of a CSV file or of a lab's profile (see `profiles`), or with `rtt_ms` and `rate_mbit` one that stays as
+    it is; and the cloud behind it."""
 
     def __init__(
         self,
         path: str = "",
         *,
+        profile: str = "",
         rtt_ms: float | None = None,
         rate_mbit: float | None = None,
         fps: float | None = None,
@@ -53,17 +55,22 @@ class Trace:
         deadline_ms: float = 8000.0,
         loss: float = 0.0,
         seed: int = 0,
+        share: float = 1.0,
     ) -> None:
         """`fps` of the stream, by default what its dump says; `local_ms` from a window's last frame to its live answer;
         `remote_ms` a worker's time for one window.
 
         `credit` windows may be on their way or in work, `backlog` may wait for it, each until `deadline_ms` after its
         last frame: as [router] windows_per_edge and [uplink] backlog, deadline_ms. `loss`: share of the windows whose
-        answer never comes, chosen with `seed`. Raises ConfigError for a file that is no trace, ValueError for numbers.
+        answer never comes, chosen with `seed`. `share`: of the rate, where other streams have the rest. Raises
+        ConfigError for a file that is no trace, ValueError for numbers.
         """
         fixed = rtt_ms is not None and rate_mbit is not None
-        if bool(path) == fixed or (rtt_ms is None) != (rate_mbit is None):
-            raise ValueError("expected path=FILE.csv, or both rtt_ms and rate_mbit for a link that stays as it is")
+        if bool(path) + bool(profile) + fixed != 1 or (rtt_ms is None) != (rate_mbit is None):
+            raise ValueError(
+                "expected path=FILE.csv, or profile=NAME of the network lab, or both rtt_ms and rate_mbit for a link "
+                "that stays as it is"
+            )
         if rtt_ms is not None and rate_mbit is not None:
             _check(rtt_ms, rate_mbit, "network trace")
         if not ((fps is None or fps > 0) and local_ms >= 0 and remote_ms >= 0 and deadline_ms > 0 and 0 <= loss <= 1):
@@ -71,16 +78,24 @@ class Trace:
                 f"{fps=} {local_ms=} {remote_ms=} {deadline_ms=} {loss=}; expected times of 0 or more, fps and "
                 "deadline_ms above 0, loss of 0 to 1"
             )
+        if not 0 < share <= 1:
+            raise ValueError(f"share is {share}; expected 0 < share ≤ 1, of the link's rate")
         if workers < 1 or credit < 1 or backlog < 1:
             raise ValueError(f"{workers=} {credit=} {backlog=}; expected at least 1 of each")
-        self.rows = read_trace(Path(path)) if path else ((0.0, rtt_ms or 0.0, rate_mbit or 0.0),)
+        if profile:
+            from clownfish.evaluation.profiles import rows_of_profile  # reads traces itself
+
+            self.rows = rows_of_profile(profile)
+        else:
+            self.rows = read_trace(Path(path)) if path else ((0.0, rtt_ms or 0.0, rate_mbit or 0.0),)
+        self.rows = tuple((t_s, rtt, share * rate) for t_s, rtt, rate in self.rows)
         self.fps = fps
         self.local_s, self.remote_s, self.deadline_s = local_ms / 1000, remote_ms / 1000, deadline_ms / 1000
         self.workers, self.credit, self.backlog = workers, credit, backlog
         self.loss, self.seed = loss, seed
 
     def open(self, dump: Dump) -> Link:
-        return _Traced(self, dump)
+        return TracedLink(self, dump)
 
 
 def read_trace(path: Path) -> tuple[tuple[float, float, float], ...]:
@@ -114,7 +129,9 @@ def _check(rtt_ms: float, rate_mbit: float, where: str) -> None:
         raise ValueError(f"{where}: rtt_ms {rtt_ms:g} and rate_mbit {rate_mbit:g}; expected 0 or more")
 
 
-class _Traced(Link):
+class TracedLink(Link):
+    """One replay's way over a `Trace`."""
+
     def __init__(self, trace: Trace, dump: Dump) -> None:
         super().__init__()
         self.wire_bytes = 0
@@ -196,7 +213,7 @@ class _Traced(Link):
     # -- the link, and the cloud
 
     def _transmit_what_may(self) -> None:
-        while (item := self._backlog.next(self._now)) is not None:
+        while (item := self._next()) is not None:
             t = item.key.t
             frames = range(t * self._header.stride, t * self._header.stride + self._header.size)
             new = [n for n in frames if n not in self._known]
@@ -207,8 +224,15 @@ class _Traced(Link):
             while len(self._known) > _KNOWN_FRAMES:
                 self._known.popitem(last=False)
             self._link_free = self._carried(max(self._now, self._link_free), size_bytes)
+            self._gone_out(item.key, size_bytes)
             if math.isfinite(self._link_free):
                 self._answer(t, self._link_free, item.deadline)
+
+    def _next(self) -> Send[None] | None:
+        return self._backlog.next(self._now)
+
+    def _gone_out(self, key: WindowKey, size_bytes: int) -> None:
+        """A window was given to the link, which will have sent it at `_link_free`."""
 
     def _answer(self, t: int, sent: float, deadline: float) -> None:
         """The window's last byte left at `sent`: when the edge hears of it, and what."""

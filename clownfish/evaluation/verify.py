@@ -14,7 +14,7 @@ from clownfish.filters import FILTERS
 from clownfish.filters.base import FilterPolicy, SeesLocal
 from clownfish.filters.never import Never
 from clownfish.gate import Decision, Gate, Send
-from clownfish.messages import FusedResult, StreamKey, WindowKey
+from clownfish.messages import FusedResult, Pace, StreamKey, WindowKey
 from clownfish.records import NO_LAG, RESTARTED, SOURCES, TABLES, Record, Row, answer_row
 
 _FIELDS = tuple(TABLES["answer"])
@@ -101,6 +101,8 @@ def verify_gate(record: Record) -> Check | None:
             decisions = gate.end(key, at_s)
         elif what == RESTARTED:
             gate = make_gate()
+        elif what.startswith("pace "):
+            gate.pace(Pace.from_words(what))
         else:
             live.append((t, what))
         said += [(each.key.t, f"{'sent' if isinstance(each, Send) else 'released'} {each.why}") for each in decisions]

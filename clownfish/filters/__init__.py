@@ -9,6 +9,7 @@ from clownfish.registry import Registry
 FILTERS: Registry[type[FilterPolicy]] = Registry(
     "filter policy",
     {
+        "adaptive": "clownfish.filters.adaptive:Adaptive",
         "context_aware": "clownfish.filters.context_aware:ContextAware",
         "budget": "clownfish.filters.budget:Budget",
         "drift": "clownfish.filters.drift:Drift",

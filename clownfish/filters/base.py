@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from typing import Protocol, runtime_checkable
 
-from clownfish.messages import Vector
+from clownfish.messages import Pace, Vector
 
 
 class Verdict(enum.Enum):
@@ -41,3 +41,11 @@ class SeesLocal(Protocol):
 
     def on_local(self, t: int, rho: float | None, p_local: Vector) -> bool:
         """`on_rho`, with p_local of window t, (classes,). Where that is not known, `on_rho` is asked after all."""
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """What a policy has besides, to be told by the uplink how much to send."""
+
+    def pace(self, pace: Pace) -> None:
+        """From the next window on."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -53,6 +53,8 @@ class Recorded:
     seconds: float
     interrupted: bool
     latency_ms: Mapping[str, float | None]
+    age_ms: Mapping[str, float | None] = field(default_factory=dict)
+    """Of windows when the router has them, since they were sent; records of before the uplink measured it have none."""
     accuracy: Mapping[str, float]
     frames: int
     parts: tuple[RecordedPart, ...]

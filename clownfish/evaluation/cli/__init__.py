@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from clownfish.evaluation.cli.adaptive import adaptive
 from clownfish.evaluation.cli.codecs import codecs
 from clownfish.evaluation.cli.dump import dump
 from clownfish.evaluation.cli.join import join
@@ -19,5 +20,5 @@ eval_app = typer.Typer(
 )
 
 
-for command in (streams, dump, join, replay, figure, table, paper, methods, policies, codecs):
+for command in (streams, dump, join, replay, figure, table, paper, methods, policies, codecs, adaptive):
     eval_app.command()(command)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clownfish.evaluation.cli.adaptive import learn_ladder
 from clownfish.evaluation.cli.options import (
     CodecName,
     Data,
@@ -45,6 +46,10 @@ def tune_command(
         typer.Option(metavar="KIND,weights=NAME", help="A fusion method to try beside the pair's; repeatable."),
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write: a pair, for --pair.")] = Path("runs/tuned.toml"),
+    ladder: Annotated[
+        Path | None, typer.Option(help="Learn a ladder for uplink.adaptive instead, and write it here.")
+    ] = None,
+    streams: Annotated[int, typer.Option(min=0, help="Of a ladder: only so many, the first; 0: all.")] = 0,
     dumps: DumpFolder = Path("runs/dumps"),
     processes: Annotated[int, typer.Option(min=0, help="That replay at once; 0: one a core.")] = 0,
     device: DeviceName = "auto",
@@ -71,23 +76,26 @@ def tune_command(
     aim = Aim(budget / 100, tuple(numbers("--lag", lag, 0)), final)
     chosen = chosen_set(videos, data, "validation" if data else "", "", root, (), pair)
     settings = settings_of(chosen, local, remote, "", codec, device, "fp32")
+    if ladder is not None:
+        learn_ladder(chosen, settings, streams, dumps, ladder)
+        return
     similarities = _similarities(settings.siminet)
     recorder = Recorder(settings.record, dumps)
     console = Console()
     with Console(stderr=True).status("") as status:
-        streams = [Stream(*each) for each in recorder.labelled(chosen.sources, status.update)]
+        labelled = [Stream(*each) for each in recorder.labelled(chosen.sources, status.update)]
         rho = {}
         for name, each in similarities.items():
             status.update(f"similarity of neighbours, {name} …")
             built = Settings(similarity=each)
-            rho[name] = [rhos(one.dump, built.build_similarity(one.dump, one.truth)) for one in streams]
-        bench = Bench(streams, rho, settings.fusion)
+            rho[name] = [rhos(one.dump, built.build_similarity(one.dump, one.truth)) for one in labelled]
+        bench = Bench(labelled, rho, settings.fusion)
         methods = [plugin(each) for each in method or ()]
         tuned = tune(bench, aim, methods, processes or all_cores(), status.update)
     said = summary(tuned)
     command = "clownfish " + " ".join(map(shlex.quote, sys.argv[1:]))
     what = "final" if final else "live"
-    note = f"{datetime.date.today()}, {command}\n{len(streams)} streams, {what} answers, lag {lag}. {said}"
+    note = f"{datetime.date.today()}, {command}\n{len(labelled)} streams, {what} answers, lag {lag}. {said}"
     tree = read_pair(chosen.pair)
     tree["local"]["model"], tree["worker"]["model"] = settings.record.local, settings.record.remote
     write_pair(out, tree, tuned, similarities, [note])

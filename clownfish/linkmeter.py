@@ -1,0 +1,159 @@
+"""LinkMeter: what the way to the cloud carries, read off answers (layer 0; sans I/O, `now` in seconds).
+
+Theory of operation. An answer tells when its window's last byte had left the edge:
+
+    left = answered − model's time − round trip
+
+and its transmission began when it was sent, or when the window before it had left, whichever came later. Bytes ÷ that
+time is the rate, whether the link was full or not: a window is a packet train of its own, so no probing is needed. What
+is measured is the path, workers included: windows that wait for a busy worker read as a slower link, which is how late
+they are. Such samples (the worker went from one window straight to the next) may only raise the estimate.
+
+    rate    bytes ÷ transmission times, both forgotten exponentially; at once less where the oldest window that is
+            under way takes longer than it explains: so an outage shows before anything has come of it
+    round trip   the least of small messages' in the last half minute
+
+No standing queue: `room` says when the next window may go. Ahead of it there is then at most one window, or what the
+link carries in half a round trip, so its age when it has arrived is below a round trip, its own transmission, and
+that of one window.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+from clownfish.messages import WindowKey
+
+FORGET_S = 2.0
+"""Time constant of the rate."""
+RTT_WINDOW_S = 30.0
+LEAST_S = 0.001
+"""No transmission is taken to be shorter: clocks and loops are no better than that."""
+MODEL_SHARE = 0.2
+"""Of a new answer in the mean of the model's time."""
+
+
+@dataclass(slots=True)
+class _Flying:
+    size_bytes: int
+    sent: float
+
+
+class LinkMeter:
+    """Told of every window that is sent, and of what becomes of it."""
+
+    def __init__(self) -> None:
+        self.model_s = 0.0
+        """Mean of what the remote model takes for a window."""
+        self._flying: OrderedDict[WindowKey, _Flying] = OrderedDict()  # oldest first
+        self._rtts: deque[tuple[float, float]] = deque()  # (when, rtt), growing in both: minima of what follows
+        self._newest_rtt = 0.0
+        self._bytes = self._time = 0.0
+        self._at = -math.inf
+        self._left = -math.inf
+        """When the last byte that is known to have left did."""
+        self._answered = -math.inf
+
+    # ---- what happens
+
+    def round_trip(self, rtt_s: float, now: float) -> None:
+        """A small message came back after so long."""
+        self._newest_rtt = rtt_s = max(0.0, rtt_s)
+        while self._rtts and self._rtts[-1][1] >= rtt_s:
+            self._rtts.pop()
+        self._rtts.append((now, rtt_s))
+        while self._rtts[0][0] < now - RTT_WINDOW_S:
+            self._rtts.popleft()
+
+    def sent(self, key: WindowKey, size_bytes: int, now: float) -> None:
+        """So many bytes of this window go on the wire now; once more where frames are asked for again."""
+        flying = self._flying.get(key)
+        if flying is None:
+            self._flying[key] = _Flying(size_bytes, now)
+        else:
+            flying.size_bytes += size_bytes
+
+    def answered(self, key: WindowKey, model_s: float, now: float) -> float | None:
+        """Its answer is here; the model took that much of the time. Returns how old the window was when the router had
+        it, in seconds since it was sent; None where it was not under way."""
+        flying = self._flying.pop(key, None)
+        if flying is None:
+            return None
+        model_s = min(max(0.0, model_s), now - flying.sent)  # a peer's word
+        self.model_s += (MODEL_SHARE if self.model_s else 1.0) * (model_s - self.model_s)
+        left = now - model_s - self.rtt_s
+        took = max(LEAST_S, left - max(flying.sent, self._left))
+        waited_for_worker = now - model_s <= self._answered + LEAST_S
+        rate = self._measured()
+        if flying.size_bytes and (not waited_for_worker or rate is None or flying.size_bytes / took > rate):
+            keep = math.exp(-max(0.0, now - self._at) / FORGET_S)
+            self._bytes, self._time = keep * self._bytes + flying.size_bytes, keep * self._time + took
+            self._at = now
+        self._left, self._answered = max(self._left, left), now
+        return max(0.0, left + self.rtt_s / 2 - flying.sent)
+
+    def gone(self, key: WindowKey) -> None:
+        """It will not be answered; whether it crossed the link is not known."""
+        self._flying.pop(key, None)
+
+    def session_over(self) -> None:
+        """Nothing is under way any more. What was measured stands until something else is."""
+        self._flying.clear()
+
+    # ---- what is known
+
+    @property
+    def rtt_s(self) -> float:
+        """The least round trip of the last half minute; 0 where none was measured."""
+        return self._rtts[0][1] if self._rtts else 0.0
+
+    @property
+    def queue_s(self) -> float:
+        """How much longer the newest round trip was: what stood before it in queues."""
+        return self._newest_rtt - self.rtt_s
+
+    @property
+    def in_flight_bytes(self) -> int:
+        return sum(each.size_bytes for each in self._flying.values())
+
+    def rate(self, now: float) -> float | None:
+        """Bytes/s that the path carries; None where no answer has come yet."""
+        rate = self._measured()
+        oldest = next(iter(self._flying.values()), None)
+        if rate is None or oldest is None:
+            return rate
+        took = now - max(oldest.sent, self._left) - self.rtt_s - self.model_s
+        if took > 2 * oldest.size_bytes / rate + self.rtt_s:  # not by jitter any more
+            rate = min(rate, oldest.size_bytes / took)
+        return rate
+
+    def room(self, now: float) -> bool:
+        """Whether a window that goes now meets no standing queue."""
+        if len(self._flying) < 2:
+            return True
+        rate = self.rate(now)
+        if rate is None:
+            return False
+        pipe = rate * (self.rtt_s + self.model_s)
+        return self.in_flight_bytes <= pipe and self._queued(rate, now) <= rate * self.rtt_s / 2
+
+    def next_room(self, now: float) -> float | None:
+        """When `room` may turn True by time alone; None: it has, or only an answer can bring it."""
+        rate = self.rate(now)
+        if rate is None or self.room(now) or self.in_flight_bytes > rate * (self.rtt_s + self.model_s):
+            return None
+        return now + max(LEAST_S, self._queued(rate, now) / rate - self.rtt_s / 2)
+
+    # ---- inside
+
+    def _measured(self) -> float | None:
+        return self._bytes / self._time if self._time else None
+
+    def _queued(self, rate: float, now: float) -> float:
+        """Bytes that have not left yet, at this rate."""
+        free = self._left
+        for each in self._flying.values():
+            free = max(free, each.sent) + each.size_bytes / rate
+        return max(0.0, free - now) * rate

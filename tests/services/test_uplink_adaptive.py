@@ -1,0 +1,112 @@
+"""uplink with `adaptive` or `in_flight = "measured"`, with the test as its router."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clownfish.errors import ConfigError
+from clownfish.ladder import Ladder, Rung, Way, tree_of
+from clownfish.messages import Pace
+from clownfish.protocol import Answer, Credit, FrameData, Missing, Ping, WindowRequest
+from tests.graph.harness import Material, until
+from tests.services.harness import Collector, neighbour
+from tests.services.test_uplink import P, cloud, window
+
+HALF, WHOLE = Way("jpeg", (("quality", 30),), 0.5), Way("png")
+LADDER = Ladder(
+    (0.0, 4.0),
+    (
+        Rung(Pace(0.5, 2, 0, 60), HALF, 1_000, 5_000, (0.05, 0.04), 0.05),
+        Rung(Pace(0.99, 0, 1, 60), WHOLE, 2_000, 5_000, (0.3, 0.2), 0.3),
+    ),
+)
+
+
+def ladder(folder: Path) -> str:
+    path = folder / "ladder.json"
+    path.write_text(json.dumps(tree_of(LADDER)))
+    return str(path)
+
+
+async def test_measured_keeps_one_window_before_another_whatever_the_credit(
+    run_dir: Path, local_only: Material
+) -> None:
+    async with cloud(run_dir, local_only, in_flight="measured") as it:
+        await it.hello()
+        it.tell(Credit(9, 1 << 20, 3000))
+        for t in range(0, 24, 6):
+            await it.windows.put(window(t))
+        requests = await it.requests(2)
+        pings = len(it.heard(Ping))
+        await until(lambda: len(it.heard(Ping)) >= pings + 2, "a second passes", 20)
+        assert len(it.received(WindowRequest)) == 2, "neither was answered: where they are is not known"
+        it.tell(Answer(*requests[0].key, P, "large", 1.0))
+        await it.requests(3)
+
+
+async def test_a_setting_changes_codec_and_size_and_all_frames_of_a_window_are_of_one(
+    run_dir: Path, local_only: Material
+) -> None:
+    adaptive = {"ladder": ladder(run_dir), "rise_s": 0.0}
+    async with cloud(run_dir, local_only, adaptive=adaptive) as it, neighbour() as bus:
+        paces = Collector(bus.inbox(it.process.config.ipc("filter-pace"), "paces", (Pace,)))
+        await it.hello()
+        it.tell(Credit(9, 1 << 20, 60_000))
+        await it.windows.put(window(0))
+        (first,) = await it.requests(1)
+        assert {(frame.codec, frame.width) for frame in it.received(FrameData)} == {("jpeg", 16)}
+        it.tell(Answer(*first.key, P, "large", 1.0))
+        await until(lambda: it.process.counters.get("setting_changes") == 1, "a link without a limit: more is sent", 20)
+        await until(lambda: LADDER.rungs[1].pace in paces.messages, "the filter is told", 20)
+        before = len(it.received(FrameData))
+        await it.windows.put(window(1))
+        await it.requests(2)
+        second = it.received(FrameData)[before:]
+        assert [frame.n for frame in second] == list(range(4, 20)), "those that the router has are of another size"
+        assert {(frame.codec, frame.width) for frame in second} == {("png", 32)}
+        it.tell(Missing("cam", 7, 1, (4,)))
+        await it.requests(3)
+        last = it.received(FrameData)[before + 16 :]
+        assert [(frame.n, frame.codec, frame.width) for frame in last] == [(4, "png", 32)]
+        runs = [(frame.run, frame.place) for frame in it.received(FrameData)]
+        assert len(runs) == len(set(runs)), "no run's number is used twice"
+        paces.close()
+
+
+async def test_what_is_over_the_allowance_is_dropped_and_counted(run_dir: Path, local_only: Material) -> None:
+    adaptive = {"ladder": ladder(run_dir), "gb_month": 1e-6}  # a thousand bytes
+    async with cloud(run_dir, local_only, adaptive=adaptive) as it:
+        await it.hello()
+        it.tell(Credit(9, 1 << 20, 60_000))
+        await it.windows.put(window(0))
+        await it.requests(1)
+        await it.windows.put(window(6))
+        name = 'dropped{reason="over_allowance"}'
+
+        def counted() -> bool:
+            it.process.publish()
+            return it.process.counters.get(name) == 1
+
+        await until(counted, "the month is used up", 20)
+        assert len(it.received(WindowRequest)) == 1
+
+
+@pytest.mark.parametrize(
+    ("rungs", "says"), [(None, "cannot be read"), ([], "a ladder needs rungs"), ("gif", "unknown codec 'gif'")]
+)
+async def test_a_ladder_that_cannot_be_used_is_said_at_the_start(
+    run_dir: Path, local_only: Material, rungs: object, says: str
+) -> None:
+    path = run_dir / "bad.json"
+    tree = tree_of(LADDER)
+    if rungs == "gif":
+        tree["rung"][0]["codec"] = "gif"
+    elif rungs is not None:
+        tree["rung"] = rungs
+    path.write_text(json.dumps(tree) if rungs is not None else "no json")
+    with pytest.raises(ConfigError, match=says):
+        async with cloud(run_dir, local_only, adaptive={"ladder": str(path)}):
+            pass
