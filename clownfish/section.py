@@ -64,6 +64,12 @@ def is_exposed(endpoint: str) -> bool:
         return host != "localhost"
 
 
+def both_keys(key: str, router_key: str) -> None:
+    """A key that is half given is none. Raises ValueError."""
+    if bool(key) != bool(router_key):
+        raise ValueError("key and router_key go together: this device's own key, and the router's public key")
+
+
 class Section:
     """A table of the file. Unknown keys are errors; a string below a key says what it is for."""
 

@@ -30,8 +30,8 @@ LAYERS: dict[int | str, set[str]] = {
     # bytes and pixels
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
-        "web", "puppets", "shapes", "chunks", "records", "recording", "keys", "section", "fields", "spool", "rates",
-        "eventstates", "kept_events",
+        "web", "puppets", "shapes", "chunks", "records", "recording", "keys", "section", "sections", "fields",
+        "spool", "rates", "eventstates", "kept_events",
     },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation"},
@@ -50,7 +50,8 @@ BESIDE: dict[str, set[str]] = {
     "datasets": {"opencv", "puppets", "shapes"},
     "models": {"opencv"},
     "sinks": {"spool", "opencv", "sources", "rates"},
-    "settings": {"codecs", "models", "section", "sinks"},
+    "sections": {"codecs", "models", "section", "sinks"},
+    "settings": {"section", "sections"},
     "config": {"settings"},
     "kept_events": {"settings", "rates", "eventstates"},
     "pair": {"config"},
@@ -100,6 +101,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "matplotlib": ("clownfish.evaluation",),
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
     **dict.fromkeys(("starlette", "uvicorn"), ("clownfish.web.server",)),
+    "websockets": ("clownfish.lab.viewers",),
     "grpc": ("clownfish.lab",),
     "opentelemetry": ("services.trace",),
     "ray": ("clownfish.pools.ray", "clownfish.lab.ray_serve"),

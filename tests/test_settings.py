@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from clownfish import settings
 from clownfish.codecs import CODECS
 from clownfish.codecs.runs import as_run_codec
 from clownfish.config import load_config
 from clownfish.errors import ConfigError
+from clownfish.sections import edge
 from clownfish.settings import load_validated, to_tree
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
@@ -47,7 +47,7 @@ def test_services_start_without_pydantic() -> None:
 def test_the_uplinks_codec_is_the_cheapest_that_can_run_here(
     found: bool, codec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "find_spec", lambda name: object() if found and name == "av" else None)
+    monkeypatch.setattr(edge, "find_spec", lambda name: object() if found and name == "av" else None)
     chosen = settings.Uplink().codec
     assert chosen.kind == codec
     assert as_run_codec(chosen.build(CODECS)).name == codec

@@ -1,0 +1,173 @@
+"""What an edge box is told: its streams, models, what it sends, what it says to whom (layer 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Annotated, Literal
+
+from clownfish.codecs import CODECS
+from clownfish.filters import FILTERS
+from clownfish.fusions import FUSIONS
+from clownfish.models.engines import ENGINES
+from clownfish.section import Bounds, Endpoint, Name, OneOf, Plugin, Section, both_keys
+from clownfish.similarity import SIMILARITIES
+from clownfish.sinks import SINKS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream(Section):
+    name: Name
+    source: str
+    """A path, or `images:FOLDER`, `camera:0`, `rtsp://…`, `gst:PIPELINE`, `puppets:test/3`."""
+    fps: Annotated[float, Bounds(gt=0, le=1000)] | None = None
+    """Overrides what the source says of itself."""
+    pace: Literal["realtime", "fast", "patient"] = "realtime"
+    """`fast`: as fast as the graph takes it, nothing skipped (files only); `patient`: so, but never above real time."""
+    loop: bool = False
+    seconds: Annotated[float, Bounds(gt=0)] | None = None
+    """Stop after this much video."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capture(Section):
+    width: Annotated[int, Bounds(ge=16, le=4096)] = 172
+    height: Annotated[int, Bounds(ge=16, le=4096)] = 128
+    stall_s: Annotated[float, Bounds(gt=0)] = 5.0
+    """A live source that delivers nothing for this long is reported as stalled."""
+    retry_s: Annotated[float, Bounds(gt=0)] = 1.0
+    """Wait before a live source that broke off is opened again; doubles up to 30 s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowSection(Section):
+    size: Annotated[int, Bounds(ge=1, le=256)] = 16
+    stride: Annotated[int, Bounds(ge=1, le=256)] = 4
+
+    def __post_init__(self) -> None:
+        if self.stride > self.size:
+            raise ValueError(f"stride {self.stride} is larger than size {self.size}: frames would never be seen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local(Section):
+    model: str
+    """`zoo:ucf9/local`, or the path of a description (.json) beside its .safetensors."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    engine: Annotated[str, OneOf(ENGINES)] = "torch"
+    """What computes: `torch`, `torch-int8`, `openvino` or `onnxruntime`. `clownfish model bench` compares them."""
+    calibration: str = ""
+    """For `torch-int8`: a video, or `puppets:train/0`, whose first minute sets the ranges of its integers."""
+    max_batch: Annotated[int, Bounds(ge=1, le=64)] = 4
+    similarity: Annotated[Plugin, OneOf(SIMILARITIES)] = Plugin(kind="cosine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter(Section):
+    policy: Annotated[Plugin, OneOf(FILTERS)] = Plugin(kind="context_aware")
+    timeout_ms: Annotated[int, Bounds(gt=0)] = 1000
+    """How long a window waits for its ρ."""
+    capacity: Annotated[int, Bounds(ge=1)] = 64
+
+
+def cheapest_codec() -> Plugin:
+    """Of those that can run here, by docs/evaluation/codecs.md."""
+    return Plugin("h264") if find_spec("av") is not None else Plugin("jpeg", {"quality": 60, "chroma": 444})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptive(Section):
+    ladder: str = "zoo:puppets/ladder"
+    """What there is to choose from: `zoo:SET/ladder`, or a file that `clownfish tune --ladder` wrote."""
+    mbit_s: Annotated[float, Bounds(gt=0)] | None = None
+    """Mean rate that may be sent."""
+    gb_month: Annotated[float, Bounds(gt=0)] | None = None
+    """10⁹ bytes that may be sent in a calendar month (UTC); counted over restarts, in the run folder."""
+    price: Annotated[float, Bounds(ge=0, le=1)] = 0.01
+    """Accuracy (1 is all) that one more Mbit/s must bring."""
+    rise_s: Annotated[float, Bounds(ge=0)] = 3.0
+    """How long more must have looked better before more is sent; less is sent at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uplink(Section):
+    control: Endpoint = "tcp://127.0.0.1:7100"
+    data: Endpoint = "tcp://127.0.0.1:7101"
+    edge: Name = "edge"
+    """This box's name, for the router's log."""
+    model: Annotated[str, Bounds(pattern=r"^.{0,128}$")] = ""
+    """Name of the remote model that shall answer. Empty: any with the local model's classes."""
+    codec: Annotated[Plugin, OneOf(CODECS)] = field(default_factory=cheapest_codec)
+    """How frames become bytes. Left out: `h264` where PyAV is installed (the extra `video`), which the workers need,
+    too, then; without it `jpeg`, of six times the bytes."""
+    backlog: Annotated[int, Bounds(ge=1, le=10_000)] = 16
+    """Selected windows that may wait for credit; the newest wins."""
+    waits: bool = False
+    """A stream that is not live waits until there is room in the backlog, in place of losing a window to the newest:
+    then the edge waits for the cloud, as a system without an edge model does (the cloud-only baseline)."""
+    adaptive: Adaptive | None = None
+    """Codec, resolution and, with `[filter] policy = { kind = "adaptive" }`, how much is sent follow what the link
+    carries, what answers are worth, and what may be spent; see docs/adaptive.md. Without it all is as set here."""
+    in_flight: Literal["credit", "measured"] = "credit"
+    """`measured`: a window goes when it meets no standing queue, by the rate and round trip that answers show; credit
+    bounds it as well. So with `adaptive`, always."""
+    deadline_ms: Annotated[int, Bounds(gt=0)] = 8000
+    """After capture, when an answer can no longer matter. Default: about the fusion's horizon at 30 FPS."""
+    key: str = ""
+    """File of this device's secret key, NAME.key: then the uplink speaks CURVE, and to no other router than its own."""
+    router_key: str = ""
+    """The router's public key: its 40 characters, or the file router.pub."""
+    insecure: bool = False
+    """Without a key, send frames beyond this host in the clear, to whoever answers at the router's address."""
+
+    def __post_init__(self) -> None:
+        both_keys(self.key, self.router_key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionSection(Section):
+    method: Annotated[Plugin, OneOf(FUSIONS)] = Plugin(kind="exponential")
+    """How local and remote answers become one; the paper's, or another with what it learnt."""
+    theta: Annotated[float, Bounds(ge=0, le=1)] = 0.5
+    remote_weight: Annotated[float, Bounds(ge=0, le=1)] = 2 / 3
+    horizon: Annotated[int, Bounds(ge=1, le=100_000)] = 64
+    anchor_beta: Literal["max", "one"] = "max"
+    drain_ms: Annotated[int, Bounds(ge=0)] = 10_000
+    """At the end of a stream, how long late results are waited for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventsSection(Section):
+    """How windows become events, for sinks with `what = "events"`."""
+
+    background: str = "idle"
+    """The class that is no event; empty: every class is one."""
+    enter: Annotated[float, Bounds(gt=0, le=1)] = 0.4
+    """An event begins with a window that is at least so sure of its class."""
+    leave: Annotated[float, Bounds(gt=0, le=1)] = 0.3
+    """It goes on while the class is at least so likely."""
+    min_s: Annotated[float, Bounds(ge=0)] = 1.0
+    """What is shorter is no event."""
+    gap_s: Annotated[float, Bounds(ge=0)] = 1.0
+    """A gap no longer than this does not end it."""
+
+    def __post_init__(self) -> None:
+        if self.leave > self.enter:
+            raise ValueError(f"leave {self.leave} is above enter {self.enter}: an event would end as it begins")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkSection(Section):
+    name: Name
+    what: Literal["results", "events"] = "results"
+    """`results`: the answer for each window; `events`: what was shown, from when to when (see [events])."""
+    mode: Literal["live", "revisions", "final"] = "revisions"
+    """`live`: what is said as it happens; `final`: what no later answer changes; `revisions`: all."""
+    sink: Annotated[Plugin, OneOf(SINKS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordSection(Section):
+    folder: str
+    """Where everything that fusion saw is kept, one file per stream and epoch, for `clownfish eval replay`."""
