@@ -27,6 +27,7 @@ from clownfish import wire
 from clownfish.bus.curve import Credentials, Guard, credentials, monitor_of, new_pair
 from clownfish.bus.sockets import Count, Dealer, Encoded, GuardedRouter, Inbox, Outbox, Router, Socket
 from clownfish.errors import ConfigError
+from clownfish.fields import MAX_FRAME_BYTES
 from clownfish.keys import Key, KeyFolder, Role
 
 __all__ = [
@@ -143,7 +144,7 @@ class Bus:
 
         `curve`: speak to nobody but the router that has this key. It is not used on ipc, where the folder guards.
         """
-        socket = self._open(zmq.DEALER, hwm, wire.MAX_FRAME_BYTES)
+        socket = self._open(zmq.DEALER, hwm, MAX_FRAME_BYTES)
         socket.setsockopt(zmq.ROUTING_ID, routing_id)
         socket.setsockopt(zmq.IMMEDIATE, 1)
         dealer = self._keep(Dealer(socket, name, self._count, allowed, large))
