@@ -212,8 +212,13 @@ class Edges:
         return [Tell(edge, Again(reason)) for edge in self._sessions]
 
     def regrant(self) -> list[EdgeInstruction]:
-        """Workers came or went: every edge hears at once whether it can be served."""
-        return [each for edge in self._sessions for each in self._grant(edge)]
+        """Workers came or went: an edge that can be served now, or cannot any more, hears so at once."""
+        changed = [
+            edge
+            for edge, session in self._sessions.items()
+            if self._why_refused(session.hello.classes) != session.refused
+        ]
+        return [each for edge in changed for each in self._grant(edge)]
 
     # -- time
 

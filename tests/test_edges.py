@@ -66,6 +66,7 @@ def test_an_edge_whose_classes_nobody_has_is_refused_in_words_until_somebody_has
     assert it.ping(E, 1.0) == refused
     served.add(CLASSES)
     assert it.regrant() == [Tell(E, Credit(1, 1, 1))]
+    assert it.regrant() == [], "one that knows is not told with each worker that comes or goes"
 
 
 def test_an_edge_that_is_not_known_is_asked_to_say_hello() -> None:

@@ -52,8 +52,8 @@ _BEAT_S = 0.5
 _SETTLE_S = 1.0
 """Of each phase, before what is measured."""
 _READY_S = 30.0
-_CONNECTS_PER_S = 500.0
-"""New sessions: a listening socket has room for a hundred that nobody has taken yet."""
+_CONNECTING = 32
+"""Sessions at a time that have no credit yet: a listening socket has room for a hundred that nobody has taken."""
 _LATE_S = 2.0
 """How long after a phase its last answers are waited for."""
 
@@ -139,8 +139,11 @@ class Load:
         keys = iter(plan.keys)
         for i in range(plan.stub_workers):
             self._open_worker(i, plan.keys[plan.sessions + i] if plan.keys else None)
-        self.sessions = [self._open_session(i, next(keys, None)) for i in range(plan.sessions)]
-        self._until_all_have_credit()
+        self.sessions: list[_Session] = []
+        for i in range(plan.sessions):
+            self.sessions.append(self._open_session(i, next(keys, None)))
+            self._until_credit(_CONNECTING)
+        self._until_credit(0)
 
     def run(self) -> Iterable[Result]:
         """Phase by phase."""
@@ -214,9 +217,9 @@ class Load:
 
     # -- the loop
 
-    def _until_all_have_credit(self) -> None:
+    def _until_credit(self, most_without: int) -> None:
         give_up = time.monotonic() + _READY_S
-        while waiting := sum(not each.credited for each in self.sessions):
+        while (waiting := sum(not each.credited for each in self.sessions)) > most_without:
             self._turn(0.01)
             if time.monotonic() > give_up:
                 raise ClownfishError(f"{waiting} of {len(self.sessions)} sessions had no credit within {_READY_S:g} s")
@@ -293,7 +296,6 @@ class Load:
             control.send_multipart(wire.encode(Ping(session.sequence)))
 
         self._add(control, hear, beat)
-        self._turn_until(time.monotonic() + 1 / _CONNECTS_PER_S)
         return session
 
     def _first_words(self, session: _Session, parts: list[bytes]) -> None:
