@@ -39,7 +39,7 @@ _CONNECTS_PER_S = 4.0
 WAITING = 64
 """Messages of one guarded connection that may wait to be read: they are memory, also when it is gone. Honest devices
 have fewer on the way: credit sees to it."""
-_AT_THE_DOOR_S = 0.5
+_AT_THE_DOOR, _AT_THE_DOOR_S = 1024, 0.5
 _FAILURES = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _OTHER_MECHANISM, _UNREADABLE = 0x11000002, 0x11000001
 _BROKEN_OFF_IN_A_ROW = 3
@@ -106,7 +106,11 @@ class Guard:
         self._connects = DeviceLimits(messages_per_s=_CONNECTS_PER_S, bytes_per_s=1, streams=1, burst_s=2)
         self._shunned = Shunned()
         self.door = Door()
-        self._zap = context.socket(zmq.REP)
+        self._waiting: asyncio.Queue[tuple[list[bytes], str]] = asyncio.Queue(_AT_THE_DOOR)
+        """Who may come in when the door opens: to answer, and which device. Refusals never wait."""
+        self._zap = context.socket(
+            zmq.ROUTER
+        )  # answers in any order, where REP would make each wait for the one before
         self._zap.setsockopt(zmq.LINGER, 0)
         self._zap.bind(_ZAP)
         self._look()
@@ -114,7 +118,7 @@ class Guard:
     async def run(self) -> None:
         """Guard, until cancelled. It begins after the sockets are bound; until then every handshake waits."""
         reports = [self._report(monitor, name) for _, monitor, name in self._monitored]
-        await asyncio.gather(self._answer(), self._watch_folder(), *reports)
+        await asyncio.gather(self._answer(), self._let_in(), self._watch_folder(), *reports)
 
     def apply(self, socket: zmq.asyncio.Socket, role: Role) -> None:
         """Before `bind`: the socket takes only clients that ZAP lets in, in this role."""
@@ -149,7 +153,18 @@ class Guard:
 
     async def _answer(self) -> None:
         while True:
-            version, request, domain, address, _, mechanism, *credentials = await self._zap.recv_multipart()
+            (
+                whose,
+                empty,
+                version,
+                request,
+                domain,
+                address,
+                _,
+                mechanism,
+                *credentials,
+            ) = await self._zap.recv_multipart()
+            to = [whose, empty, version, request]
             public, device = "", None
             if mechanism == b"CURVE" and len(credentials) == 1 and len(credentials[0]) == 32:
                 public = z85.encode(credentials[0]).decode()
@@ -157,16 +172,31 @@ class Guard:
                 device = self.keys.device(public, domain.decode(errors="replace"))  # type: ignore[arg-type]
             if device is None:
                 self._say_refused(public, domain.decode(errors="replace"), address.decode(errors="replace"))
-                await self._zap.send_multipart([version, request, b"400", b"not authorized", b"", b""])
+                await self._zap.send_multipart([*to, b"400", b"not authorized", b"", b""])
             elif self.shuns(public):
-                self._count("connections_shunned")
-                await self._zap.send_multipart([version, request, b"300", b"too many malformed messages", b"", b""])
+                await self._say_shunned(to)
             elif self._connects.message(public.encode(), time.monotonic()) is not None:
                 self._count("connections_limited")
-                await self._zap.send_multipart([version, request, b"300", b"too many connections", b"", b""])
+                await self._zap.send_multipart([*to, b"300", b"too many connections", b"", b""])
+            elif self._waiting.full():
+                self._count("connections_limited")
+                await self._zap.send_multipart([*to, b"300", b"too many wait", b"", b""])
             else:
+                self._waiting.put_nowait((to, public))
+
+    async def _let_in(self) -> None:
+        while True:
+            to, public = await self._waiting.get()
+            if not self.shuns(public):
                 await self.door.wait()
-                await self._zap.send_multipart([version, request, b"200", b"", public.encode(), b""])
+            if self.shuns(public):  # since it asked
+                await self._say_shunned(to)
+            else:
+                await self._zap.send_multipart([*to, b"200", b"", public.encode(), b""])
+
+    async def _say_shunned(self, to: list[bytes]) -> None:
+        self._count("connections_shunned")
+        await self._zap.send_multipart([*to, b"300", b"too many malformed messages", b"", b""])
 
     def _say_refused(self, public: str, role: str, address: str) -> None:
         self._count("refused_keys")
