@@ -21,7 +21,6 @@ from clownfish.errors import CodecError, ConfigError
 from clownfish.ladder import Way
 from clownfish.messages import End, Event, RemoteResult, StreamKey, Window, WindowKey
 from clownfish.notes import Notes
-from clownfish.opencv import resized
 from clownfish.process import Process, every, run
 from clownfish.protocol import (
     Again,
@@ -293,7 +292,11 @@ class _Uplink:
         known = self._known.setdefault(key, OrderedDict())
         send = [n for n in numbers if n in wanted or n not in known]
         begin = time.monotonic()
-        frames = [resized(window.frames[n - window.first], width, height) for n in send]
+        frames = [window.frames[n - window.first] for n in send]
+        if (height, width) != window.frames[0].shape[:2]:
+            from clownfish.opencv import resized  # 25 MB that a codec may not need
+
+            frames = [resized(pixels, width, height) for pixels in frames]
         try:
             pictures = await self._process.in_thread(encoder.encode, frames, bool(wanted))
         except CodecError as error:

@@ -48,6 +48,6 @@ def test_the_uplinks_codec_is_the_cheapest_that_can_run_here(
     found: bool, codec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(edge, "find_spec", lambda name: object() if found and name == "av" else None)
-    chosen = settings.Uplink().codec
+    chosen = edge.Uplink().codec
     assert chosen.kind == codec
     assert as_run_codec(chosen.build(CODECS)).name == codec
