@@ -216,7 +216,7 @@ class Edges:
         changed = [
             edge
             for edge, session in self._sessions.items()
-            if self._why_refused(session.hello.classes) != session.refused
+            if self._why_refused(session.hello.classes, session.hello.model) != session.refused
         ]
         return [each for edge in changed for each in self._grant(edge)]
 

@@ -120,7 +120,7 @@ def _show(rows: Sequence[Row]) -> None:
             f"{100 * (row.change or 0):+.2f}" if asked else "",
             f"{100 * (row.change_low or 0):+.2f} … {100 * (row.change_high or 0):+.2f}" if asked else "",
         )
-    console = Console(width=130)
+    console = Console(width=150)
     console.print(table)
     best = chosen(rows)
     if best is not None:
