@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)
 AT = Endpoints.tcp()
 PATIENCE_S = 100.0
 RAY_PATIENCE_S = 300.0
-"""Ray is eight processes, most of them Python, and gives their start up after half a minute: a machine that is busy with
-other things needs several."""
+"""Ray is eight processes, most of them Python, and gives their start up after half a minute: on a machine that is busy
+with other things it needs several."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
