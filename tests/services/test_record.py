@@ -10,7 +10,7 @@ import pytest
 
 from clownfish.errors import ConfigError
 from clownfish.messages import Event, LocalResult, Note, RemoteResult, Window
-from clownfish.notes import SOCKET
+from clownfish.notes import RECORD
 from clownfish.records import read_record, record_name
 from tests.graph.harness import Endpoints, Material, Tree, edge_tree, until
 from tests.services.harness import Collector, neighbour, serving
@@ -28,7 +28,7 @@ async def test_what_is_noted_is_written_soon_and_what_is_noted_last_at_the_end(
     path = run_dir / "records" / record_name("cam", 7)
     async with neighbour() as bus:
         async with serving("record", tree(run_dir, local_only)) as process:
-            notes = bus.outbox(process.config.ipc(SOCKET), SOCKET)
+            notes = bus.outbox(process.config.ipc(RECORD), SOCKET)
             await notes.put(Note("fusion", 1, 0, (Event("cam", 7, 0, "begin", 0.0, None),)))
             await notes.put(Note("fusion", 1, 1, (LocalResult("cam", 7, 0, P, None, 0, 0),)))
             await until(
@@ -57,7 +57,7 @@ async def test_the_address_of_a_camera_is_not_put_down(run_dir: Path, local_only
     camera = tree(run_dir, local_only)
     camera["streams"][0].update(source="rtsp://user:secret@camera/1", loop=False)
     async with neighbour() as bus, serving("record", camera) as process:
-        notes = bus.outbox(process.config.ipc(SOCKET), SOCKET)
+        notes = bus.outbox(process.config.ipc(RECORD), SOCKET)
         await notes.put(Note("fusion", 1, 0, (LocalResult("cam", 7, 0, P, None, 0, 0),)))
         path = run_dir / "records" / record_name("cam", 7)
         await until(path.exists, "the record is begun", 20)
@@ -77,7 +77,7 @@ async def test_fusion_answers_as_ever_while_the_record_is_away_and_its_gap_shows
         await until(lambda: process.counters.get("windows_answered") == windows, "every window is answered", 30)
         assert time.monotonic() - begin < 20
         assert process.counters.get('dropped{socket="record",reason="full"}') > 0
-        notes = Collector(bus.inbox(process.config.ipc(SOCKET), "notes", (Note,), hwm=10_000))
+        notes = Collector(bus.inbox(process.config.ipc(RECORD), "notes", (Note,), hwm=10_000))
         await until(lambda: len(notes.messages) > 500, "those that waited come when somebody takes them", 20)
         await local.put(LocalResult("cam", 7, windows, P, 0.5, time.monotonic_ns(), 0))
         await until(lambda: notes.messages[-1].sequence > windows, "notes go on", 20)
@@ -89,7 +89,7 @@ async def test_fusion_answers_as_ever_while_the_record_is_away_and_its_gap_shows
 
 async def test_the_filter_notes_what_the_gate_was_told_and_what_it_said(run_dir: Path, local_only: Material) -> None:
     async with neighbour() as bus, serving("filter", tree(run_dir, local_only, Endpoints.ipc(run_dir))) as process:
-        notes = Collector(bus.inbox(process.config.ipc(SOCKET), "notes", (Note,)))
+        notes = Collector(bus.inbox(process.config.ipc(RECORD), "notes", (Note,)))
         windows = bus.outbox(process.config.ipc("filter"), "filter")
         for t in range(2):
             frames = tuple(np.zeros((8, 8, 3), np.uint8) for _ in range(16))
