@@ -23,7 +23,7 @@ LAYERS: dict[int | str, set[str]] = {
         "errors", "messages", "protocol", "registry", "metrics", "zoo", "filters", "similarity", "streams",
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
         "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits",
-        "timeline", "eventing", "event_streams",
+        "hysteresis", "eventing", "event_streams",
     },
     # bytes and pixels
     1: {
