@@ -1,6 +1,6 @@
 """Events: what a stream showed, from when to when; made of windows, and revised as they are (layer 0).
 
-The theory of operation. The newest answer of every window that may still change is kept. `timeline` folds the windows,
+The theory of operation. The newest answer of every window that may still change is kept. `hysteresis` folds windows,
 in the order of t, into runs; after each answer it is folded again from that window on. What comes out is compared with
 the events said before, and each difference is a revision of an event:
 
@@ -24,8 +24,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
+from clownfish.hysteresis import Moment, Rules, Run, Timeline
 from clownfish.messages import FusedResult, StreamKey
-from clownfish.timeline import Moment, Rules, Run, Timeline
 
 State = Literal["ongoing", "ended", "withdrawn"]
 Origin = Literal["edge", "fused", "corrected"]

@@ -13,10 +13,10 @@ from pathlib import Path
 from clownfish.event_streams import Events
 from clownfish.eventing import Clock, SceneEvent, StreamEvents
 from clownfish.eventstates import EventStates
+from clownfish.hysteresis import Rules
 from clownfish.messages import End, FusedResult, StreamKey
 from clownfish.rates import read_rate
 from clownfish.settings import Config
-from clownfish.timeline import Rules
 
 _SLACK = 8
 """Windows by which a closing answer may come after those of later windows: what has not come then was lost."""

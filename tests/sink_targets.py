@@ -187,7 +187,7 @@ async def subscribed(broker: Mosquitto, topics: str = "#", **options: Any) -> As
     subscriber = Subscriber(broker.port, topics, options)
     task = asyncio.ensure_future(subscriber.run())
     try:
-        await until(lambda: subscriber.connected, "the subscriber is connected", 20)
+        await until(lambda: subscriber.connected, "the subscriber is connected", 40)
         yield subscriber
     finally:
         task.cancel()

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from clownfish.event_streams import Events
 from clownfish.eventing import Clock, SceneEvent, StreamEvents
 from clownfish.fusion import Fusion
+from clownfish.hysteresis import Rules
 from clownfish.messages import End, FusedResult, StreamKey
-from clownfish.timeline import Rules
 
 CLASSES = ("idle", "wave", "run")
 CLOCK = Clock(size=16, stride=4, fps=20)

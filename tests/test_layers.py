@@ -24,8 +24,8 @@ LAYERS: dict[int | str, set[str]] = {
         "windowing", "gate", "mailbox", "fusion", "fusions", "fused_streams", "watermarks",
         "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits", "health", "measures",
         "exposition", "gains", "spans", "overview", "jobs", "roster", "waiting", "turns", "alarms", "canary",
-        "batching", "autoscale", "crew", "timeline", "shaping", "recent", "eventing", "event_streams",
-        "allowance", "ladder", "linkmeter", "pacing",
+        "batching", "autoscale", "crew", "shaping", "recent", "eventing", "event_streams", "allowance",
+        "ladder", "linkmeter", "pacing", "hysteresis",
     },
     # bytes and pixels
     1: {

@@ -93,10 +93,10 @@ class Output:
             yield sink
             if isinstance(sink, Running):
                 if isinstance(sink, Spooled):
-                    await until(lambda: sink.gauges()["connected"] == 1, "the target is there", 20)
+                    await until(lambda: sink.gauges()["connected"] == 1, "the target is there", 40)
                 await sink.drain(10)
             if self._heard is not None:
-                await until(lambda: len(self._items()) >= count(sink, "acked"), "who listens has them", 10)
+                await until(lambda: len(self._items()) >= count(sink, "acked"), "who listens has them", 40)
             sink.close()
 
     def _items(self) -> list[dict[str, Any]]:

@@ -36,13 +36,13 @@ async def test_brokers_that_are_away_leave_all_in_the_spool_for_later(tmp_path: 
     async with running(sink):
         for n in range(5):
             sink.write(event(n))
-        await until(lambda: count(sink, "target_failures") >= 2, "two tries", 20)
+        await until(lambda: count(sink, "target_failures") >= 2, "two tries", 40)
         assert (gauge(sink, "spool_messages"), gauge(sink, "connected")) == (5, 0)
     assert len(told) == 1
     broker = KafkaBroker()
     sink = build("kafka", context(tmp_path), brokers=broker.address, **FAST)
     async with running(sink):
-        await until(lambda: not gauge(sink, "spool_messages"), "what waited is taken", 20)
+        await until(lambda: not gauge(sink, "spool_messages"), "what waited is taken", 40)
     assert [record["id"] for _, record in broker.log()] == [f"dev00/7/{n}" for n in range(5)]
 
 

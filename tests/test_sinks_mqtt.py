@@ -10,12 +10,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from clownfish.errors import SinkError
-from clownfish.sinks.base import Sink
+from clownfish.sinks.base import Sink, StreamInfo
 from clownfish.sinks.spooled import Backoff
 from tests.graph.harness import until
 from tests.sink_targets import Mosquitto, broker, build, context, count, event, gauge, result, running, subscribed
@@ -40,11 +41,11 @@ async def test_events_states_and_descriptions_reach_who_listens(broker: Mosquitt
         running(mqtt(tmp_path, broker)) as sink,
     ):
         sink.write(event(3, "Archery"))
-        await until(lambda: heard.last("clownfish/box/dev00/state") is not None, "a state", 10)
+        await until(lambda: heard.last("clownfish/box/dev00/state") is not None, "a state", 40)
         state = json.loads(heard.last("clownfish/box/dev00/state") or "")
         assert (state["label"], state["active"], state["event"]) == ("Archery", True, "dev00/7/3")
         sink.write(event(3, "Archery", revision=1, state="ended", end_frame=40, end_s=1.3))
-        await until(lambda: len(heard.on("/state")) == 2, "the state after it", 10)
+        await until(lambda: len(heard.on("/state")) == 2, "the state after it", 40)
         assert heard.on("/state")[-1] | {"label": "idle", "active": False, "event": None} == heard.on("/state")[-1]
         first, second = heard.on("/event")
         assert (first["id"], first["revision"], first["state"], first["end_s"]) == ("dev00/7/3", 0, "ongoing", None)
@@ -63,10 +64,10 @@ async def test_events_states_and_descriptions_reach_who_listens(broker: Mosquitt
 async def test_who_comes_later_gets_what_is_retained_and_no_old_events(broker: Mosquitto, tmp_path: Path) -> None:
     async with running(mqtt(tmp_path, broker)) as sink:
         sink.write(event(3))
-        await until(lambda: count(sink, "acked") == 1, "the broker has it", 10)
-        await until(lambda: not gauge(sink, "spool_messages"), "the state as well", 10)
+        await until(lambda: count(sink, "acked") == 1, "the broker has it", 40)
+        await until(lambda: not gauge(sink, "spool_messages"), "the state as well", 40)
         async with subscribed(broker) as heard:
-            await until(lambda: len(heard.messages) >= 4, "what is retained", 10)
+            await until(lambda: len(heard.messages) >= 4, "what is retained", 40)
             kinds = sorted(topic.rpartition("/")[2] for topic, _ in heard.messages)
             assert kinds == ["availability", "config", "config", "state"]
 
@@ -76,8 +77,8 @@ async def test_an_orderly_end_says_offline_and_a_killed_process_does_by_its_last
 ) -> None:
     async with subscribed(broker, "clownfish/box/availability") as heard:
         async with running(mqtt(tmp_path, broker)):
-            await until(lambda: heard.messages[-1:] == [("clownfish/box/availability", "online")], "online", 10)
-        await until(lambda: heard.messages[-1][1] == "offline", "offline", 10)
+            await until(lambda: heard.messages[-1:] == [("clownfish/box/availability", "online")], "online", 40)
+        await until(lambda: heard.messages[-1][1] == "offline", "offline", 40)
         program = (
             "import asyncio, sys; from pathlib import Path\n"
             "from clownfish.sinks.base import SinkContext; from clownfish.sinks.mqtt import Mqtt\n"
@@ -95,7 +96,20 @@ async def test_an_orderly_end_says_offline_and_a_killed_process_does_by_its_last
         finally:
             process.send_signal(signal.SIGKILL)
             await process.wait()
-        await until(lambda: heard.messages[-1][1] == "offline", "its last will", 10)
+        await until(lambda: heard.messages[-1][1] == "offline", "its last will", 40)
+
+
+async def test_who_is_told_to_end_while_it_introduces_itself_says_offline_too(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    """It had said `online`, retained, and left without a word: who looked later took it to be there for ever."""
+    async with subscribed(broker, "clownfish/box/availability") as heard:
+        many = {f"s{n}": StreamInfo() for n in range(300)}
+        sink = build("mqtt", replace(context(tmp_path), streams=many), host="127.0.0.1", port=broker.port, **FAST)
+        async with running(sink):
+            await until(lambda: heard.messages[-1:] == [("clownfish/box/availability", "online")], "online", 40)
+            assert gauge(sink, "connected") == 0
+        await until(lambda: heard.messages[-1][1] == "offline", "offline", 40)
 
 
 async def test_of_a_broker_that_is_killed_and_comes_back_no_event_is_lost_and_all_keep_their_order(
@@ -116,7 +130,7 @@ async def test_of_a_broker_that_is_killed_and_comes_back_no_event_is_lost_and_al
 
     async with subscribed(broker, "clownfish/box/dev00/event") as heard, running(sink):
         await write(30, 0.002)
-        await until(lambda: len(heard.messages) >= 30, "the first events", 20)
+        await until(lambda: len(heard.messages) >= 30, "the first events", 40)
         broker.remember()
         flood = asyncio.ensure_future(write(300, AWAY_S / 300))
         await asyncio.sleep(AWAY_S / 30)
@@ -127,7 +141,7 @@ async def test_of_a_broker_that_is_killed_and_comes_back_no_event_is_lost_and_al
         await write(3, 0)
         broker.start()
         await until(lambda: not gauge(sink, "spool_messages"), "the spool is empty", 30)
-        await until(lambda: len({(e["id"], e["revision"]) for e in heard.on("/event")}) == len(written), "all", 20)
+        await until(lambda: len({(e["id"], e["revision"]) for e in heard.on("/event")}) == len(written), "all", 40)
         order = list(dict.fromkeys((e["id"], e["revision"]) for e in heard.on("/event")))
         assert order == written
         assert count(sink, 'dropped{reason="spool_full"}') == 0
@@ -137,12 +151,12 @@ async def test_a_broker_that_hangs_is_given_up_and_found_again(broker: Mosquitto
     sink = mqtt(tmp_path, broker, timeout_s=0.5)
     async with subscribed(broker, "clownfish/box/dev00/event") as heard, running(sink):
         sink.write(event(0))
-        await until(lambda: len(heard.messages) == 1, "the first", 10)
+        await until(lambda: len(heard.messages) == 1, "the first", 40)
         broker.signal(signal.SIGSTOP)
         sink.write(event(1))
-        await until(lambda: count(sink, "target_failures") > 0, "it is given up", 10)
+        await until(lambda: count(sink, "target_failures") > 0, "it is given up", 40)
         broker.signal(signal.SIGCONT)
-        await until(lambda: heard.on("/event")[-1]["id"] == "dev00/7/1", "the second", 10)
+        await until(lambda: heard.on("/event")[-1]["id"] == "dev00/7/1", "the second", 40)
 
 
 async def test_what_waited_is_sent_by_the_next_process(broker: Mosquitto, tmp_path: Path) -> None:
@@ -152,16 +166,16 @@ async def test_what_waited_is_sent_by_the_next_process(broker: Mosquitto, tmp_pa
     async with running(sink):
         for n in range(5):
             sink.write(event(n))
-        await until(lambda: count(sink, "target_failures") >= 2, "two tries", 10)
+        await until(lambda: count(sink, "target_failures") >= 2, "two tries", 40)
         await sink.drain(5.0)  # type: ignore[attr-defined]  # nobody there: it does not wait
     assert [line.partition(":")[0] for line in told] == ["target fails, what comes waits in the spool"]
     broker.start()
     async with subscribed(broker, "clownfish/box/dev00/event") as heard:
         async with running(mqtt(tmp_path, broker)) as second:
-            await until(lambda: gauge(second, "connected") == 1, "connected", 10)
+            await until(lambda: gauge(second, "connected") == 1, "connected", 40)
             await second.drain(5.0)
             assert gauge(second, "spool_messages") == 0
-        await until(lambda: len(heard.messages) == 5, "all five", 10)
+        await until(lambda: len(heard.messages) == 5, "all five", 40)
         assert [each["id"] for each in heard.on("/event")] == [f"dev00/7/{n}" for n in range(5)]
 
 
@@ -173,8 +187,8 @@ async def test_answers_go_to_a_topic_of_their_own_and_a_state_changes_with_its_l
         for t, label in enumerate(["Archery", "Archery", "Basketball", "Basketball"]):
             sink.write(result(t, label))
         sink.write(result(1, "BabyCrawling", revision=1))  # the past, corrected: no state of now
-        await until(lambda: len(heard.on("/result")) == 5, "all", 10)
-        await until(lambda: heard.last("clownfish/box/dev00/state") is not None, "a state", 10)
+        await until(lambda: len(heard.on("/result")) == 5, "all", 40)
+        await until(lambda: heard.last("clownfish/box/dev00/state") is not None, "a state", 40)
         assert json.loads(heard.last("clownfish/box/dev00/state") or "")["label"] == "Basketball"
         assert not heard.on("/config")
 
@@ -209,11 +223,11 @@ async def test_a_broker_with_passwords_and_tls_is_spoken_to_and_a_wrong_password
     options = {"host": "localhost", "port": broker.port, "user": "door", "tls": True, "ca": str(certificate), **FAST}
     told: list[str] = []
     async with running(build("mqtt", context(tmp_path, "a", tell=told.append), password_file=str(wrong), **options)):
-        await until(lambda: bool(told), "the refusal", 10)
+        await until(lambda: bool(told), "the refusal", 40)
     assert "not authori" in told[0].lower()
     async with running(build("mqtt", context(tmp_path, "b"), password_file=str(right), **options)) as sink:
         sink.write(event(0))
-        await until(lambda: count(sink, "acked") == 1, "it is taken", 10)
+        await until(lambda: count(sink, "acked") == 1, "it is taken", 40)
 
 
 @pytest.mark.parametrize(

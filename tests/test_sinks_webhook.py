@@ -34,7 +34,7 @@ async def test_a_message_is_signed_has_a_key_of_its_own_and_is_the_whole_record(
     async with running(sink):
         sink.write(event(3, revision=2, state="ended", final=True))
         sink.write(result(5, "Basketball"))
-        await until(lambda: len(server.requests) == 2, "both", 10)
+        await until(lambda: len(server.requests) == 2, "both", 40)
     first, second = server.requests
     timestamp = first.headers["X-Clownfish-Timestamp"]
     expected = hmac.new(b"hush", timestamp.encode() + b"." + first.body, hashlib.sha256).hexdigest()
@@ -54,8 +54,8 @@ async def test_a_target_that_fails_gets_it_again_and_nothing_overtakes_it(server
     async with running(sink):
         for n in range(6):
             sink.write(event(n))
-        await until(lambda: len(server.taken()) == 6, "all six", 15)
-        await until(lambda: not gauge(sink, "spool_messages"), "the last is acknowledged", 10)
+        await until(lambda: len(server.taken()) == 6, "all six", 40)
+        await until(lambda: not gauge(sink, "spool_messages"), "the last is acknowledged", 40)
     assert [each["id"] for each in server.taken()] == [f"dev00/7/{n}" for n in range(6)]
     assert [request.record["id"] for request in server.requests[:7]] == ["dev00/7/0"] * 7
     assert len({request.headers["Idempotency-Key"] for request in server.requests[:7]}) == 1
@@ -70,8 +70,8 @@ async def test_what_is_refused_is_counted_and_not_tried_again(server: HttpServer
     async with running(sink):
         for n in range(3):
             sink.write(event(n))
-        await until(lambda: len(server.requests) == 3, "three requests", 10)
-        await until(lambda: not gauge(sink, "spool_messages"), "the last is acknowledged", 10)
+        await until(lambda: len(server.requests) == 3, "three requests", 40)
+        await until(lambda: not gauge(sink, "spool_messages"), "the last is acknowledged", 40)
     assert [request.record["id"] for request in server.requests] == ["dev00/7/0", "dev00/7/1", "dev00/7/2"]
     assert count(sink, f'refused{{status="{status}"}}') == 1
 
@@ -81,8 +81,8 @@ async def test_it_is_left_alone_for_as_long_as_it_wants(server: HttpServer, tmp_
     sink = webhook(tmp_path, server.url)
     async with running(sink):
         sink.write(event(0))
-        await until(lambda: len(server.requests) == 1, "the first try", 10)
-        assert await until(lambda: len(server.requests) == 2, "the second", 10) > 0.9
+        await until(lambda: len(server.requests) == 1, "the first try", 40)
+        assert await until(lambda: len(server.requests) == 2, "the second", 40) > 0.9
 
 
 async def test_a_target_that_never_answers_holds_up_nobody_who_writes(server: HttpServer, tmp_path: Path) -> None:
@@ -93,9 +93,9 @@ async def test_a_target_that_never_answers_holds_up_nobody_who_writes(server: Ht
             sink.write(event(n))
             await asyncio.sleep(0)
         assert gauge(sink, "spool_messages") == 300
-        await until(lambda: count(sink, "target_failures") > 0, "it is given up", 10)
+        await until(lambda: count(sink, "target_failures") > 0, "it is given up", 40)
         server.hang.set()
-        await until(lambda: not gauge(sink, "spool_messages"), "all went through", 20)
+        await until(lambda: not gauge(sink, "spool_messages"), "all went through", 40)
     assert list(dict.fromkeys(each["id"] for each in server.taken())) == [f"dev00/7/{n}" for n in range(300)]
 
 
@@ -119,8 +119,8 @@ async def test_a_connection_that_was_closed_meanwhile_is_no_failure(tmp_path: Pa
     async with listening, running(sink):
         for n in range(4):
             sink.write(event(n))
-            await until(lambda n=n: answered == n + 1, f"answer {n}", 10)  # type: ignore[misc]
-        await until(lambda: count(sink, "acked") == 4, "acknowledged", 10)
+            await until(lambda n=n: answered == n + 1, f"answer {n}", 40)  # type: ignore[misc]
+        await until(lambda: count(sink, "acked") == 4, "acknowledged", 40)
         assert count(sink, "target_failures") == 0
 
 
@@ -130,7 +130,7 @@ async def test_nobody_listening_and_no_http_are_failures_like_others(server: Htt
     with socket.socket() as babbling:
         async with running(sink):
             sink.write(event(0))
-            await until(lambda: count(sink, "target_failures") >= 2, "nobody there", 10)
+            await until(lambda: count(sink, "target_failures") >= 2, "nobody there", 40)
             babbling.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             babbling.bind(("127.0.0.1", port))
             babbling.listen()
@@ -138,7 +138,7 @@ async def test_nobody_listening_and_no_http_are_failures_like_others(server: Htt
             connection, _ = await asyncio.to_thread(babbling.accept)
             before = count(sink, "target_failures")
             connection.sendall(b"220 mail.example ESMTP\r\n")
-            await until(lambda: count(sink, "target_failures") > before, "no HTTP", 10)
+            await until(lambda: count(sink, "target_failures") > before, "no HTTP", 40)
             connection.close()
         assert gauge(sink, "connected") == 0
 

@@ -130,16 +130,15 @@ class Mqtt(Spooled):
         will = aiomqtt.Will(availability, "offline", qos=1, retain=True)
         try:
             async with aiomqtt.Client(will=will, **self._options) as client:
-                await client.publish(availability, "online", qos=1, retain=True)
-                broker = _Broker(self, client)
-                await broker.describe(sorted({*self._context.streams, *self._shown}))
-                await broker.show(self._shown)
                 try:
+                    await client.publish(availability, "online", qos=1, retain=True)
+                    broker = _Broker(self, client)
+                    await broker.describe(sorted({*self._context.streams, *self._shown}))
+                    await broker.show(self._shown)
                     yield broker
-                except asyncio.CancelledError:  # an orderly end: the will is not sent then
+                finally:  # whoever takes leave of a broker in order has to say it: the will is not sent then
                     with contextlib.suppress(aiomqtt.MqttError):
                         await client.publish(availability, "offline", qos=1, retain=True, timeout=_GOODBYE_S)
-                    raise
         except (aiomqtt.MqttError, OSError, ValueError) as error:
             raise Unreachable(f"{self._options['hostname']}:{self._options['port']}: {error}") from error
 

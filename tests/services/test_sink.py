@@ -92,7 +92,7 @@ async def test_a_sink_of_events_gets_them_as_it_wants_them(
     async with neighbour() as bus, serving("sink", tree(run_dir, local_only, mode=mode), "out") as process:
         outbox = to_sink(bus, run_dir)
         await give(outbox, SAID)
-        await until(lambda: process.counters.get("streams_ended") == 1, "the end", 20)
+        await until(lambda: process.counters.get("streams_ended") == 1, "the end", 40)
         said = lines(run_dir)
     if mode == "revisions":  # the order in which the two epochs of saying them mix is not at stake here
         assert sorted((e["id"][6:], e["state"]) for e in said) == sorted(expected)
@@ -125,7 +125,7 @@ async def test_a_target_that_hangs_costs_no_answer_and_nobody_waits(
         outbox = to_sink(bus, run_dir)
         for t in range(1500):  # more than all queues on the way hold
             await asyncio.wait_for(outbox.put(answer(t)), 10)
-        await until(lambda: process.counters.get("written") == 1500, "all are taken", 20)
+        await until(lambda: process.counters.get("written") == 1500, "all are taken", 40)
         process.publish()
         assert process.counters.gauges()["spool_messages"] >= 1499
         server.hang.set()
@@ -163,7 +163,7 @@ async def test_a_sink_that_is_killed_again_and_again_loses_no_event_and_ends_eac
             expected = [f"cam/7/{t}" for t in range(0, upto - 3, 10)]
             await until(lambda: {e["id"] for e in heard.on("/event")} >= set(expected), f"part {part}", 30)  # noqa: B023
             if part == 2:
-                await until(lambda: len({e["id"] for e in heard.on("/event") if e["final"]}) == 6, "all final", 20)
+                await until(lambda: len({e["id"] for e in heard.on("/event") if e["final"]}) == 6, "all final", 40)
             process.send_signal(signal.SIGKILL)
             await process.wait()
     events = heard.on("/event")

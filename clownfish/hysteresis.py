@@ -1,4 +1,4 @@
-"""Timeline: a stream's answers, window after window, become runs of one label (layer 0).
+"""Hysteresis: a stream's answers, window after window, become runs of one label (layer 0).
 
 A run begins with a window whose best class is sure enough (`enter`), and holds while that class is at least `leave`
 (hysteresis). It outlasts `gap` windows that say otherwise, or that never came. Another class that enters meanwhile is
