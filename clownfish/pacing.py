@@ -48,7 +48,7 @@ class Pacer:
         *,
         streams: int = 1,
         price: float = 0.01,
-        rise_s: float = 3.0,
+        rise_s: float = 1.0,
     ) -> None:
         """`price`: accuracy (1 is all) that a Mbit/s more must bring."""
         self.ladder = ladder

@@ -73,9 +73,9 @@ class Row:
     """Windows, of the answers that were applied."""
     sent: int
     unanswered: int
-    front_live: bool
-    """No fixed setting has more live accuracy with as many bytes or fewer."""
-    front_final: bool
+    front_live: int
+    """1 where no fixed setting has more live accuracy with as many bytes or fewer."""
+    front_final: int
     beaten_by: str
     """The most accurate fixed setting, live, with as many bytes or fewer."""
     ahead: float
@@ -176,8 +176,8 @@ def _row(profile: str, cameras: int, run: _Run, runs: Sequence[_Run], seconds: f
         lags.quantile(0.95),
         sent,
         sent - lags.applied,
-        gain is None or gain.value >= 0,
-        final.value >= finals,
+        int(gain is None or gain.value >= 0),
+        int(final.value >= finals),
         "" if best is None else best.name,
         float("nan") if gain is None else gain.value,
         float("nan") if gain is None else gain.low,

@@ -86,7 +86,7 @@ class Adaptive(Section):
     """10⁹ bytes that may be sent in a calendar month (UTC); counted over restarts, in the run folder."""
     price: Annotated[float, Bounds(ge=0, le=1)] = 0.01
     """Accuracy (1 is all) that one more Mbit/s must bring."""
-    rise_s: Annotated[float, Bounds(ge=0)] = 3.0
+    rise_s: Annotated[float, Bounds(ge=0)] = 1.0
     """How long more must have looked better before more is sent; less is sent at once."""
 
 
