@@ -28,7 +28,7 @@ async def test_what_is_noted_is_written_soon_and_what_is_noted_last_at_the_end(
     path = run_dir / "records" / record_name("cam", 7)
     async with neighbour() as bus:
         async with serving("record", tree(run_dir, local_only)) as process:
-            notes = bus.outbox(process.config.ipc(RECORD), SOCKET)
+            notes = bus.outbox(process.config.ipc(RECORD), RECORD)
             await notes.put(Note("fusion", 1, 0, (Event("cam", 7, 0, "begin", 0.0, None),)))
             await notes.put(Note("fusion", 1, 1, (LocalResult("cam", 7, 0, P, None, 0, 0),)))
             await until(
@@ -57,7 +57,7 @@ async def test_the_address_of_a_camera_is_not_put_down(run_dir: Path, local_only
     camera = tree(run_dir, local_only)
     camera["streams"][0].update(source="rtsp://user:secret@camera/1", loop=False)
     async with neighbour() as bus, serving("record", camera) as process:
-        notes = bus.outbox(process.config.ipc(RECORD), SOCKET)
+        notes = bus.outbox(process.config.ipc(RECORD), RECORD)
         await notes.put(Note("fusion", 1, 0, (LocalResult("cam", 7, 0, P, None, 0, 0),)))
         path = run_dir / "records" / record_name("cam", 7)
         await until(path.exists, "the record is begun", 20)
