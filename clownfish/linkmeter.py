@@ -31,6 +31,8 @@ FORGET_S = 2.0
 RTT_WINDOW_S = 30.0
 LEAST_S = 0.001
 """No transmission is taken to be shorter: clocks and loops are no better than that."""
+LEAST_RATE = 1.0
+"""Bytes/s: nothing divides by less."""
 MODEL_SHARE = 0.2
 """Of a new answer in the mean of the model's time."""
 
@@ -121,12 +123,12 @@ class LinkMeter:
     def rate(self, now: float) -> float | None:
         """Bytes/s that the path carries; None where no answer has come yet."""
         rate = self._measured()
-        oldest = next(iter(self._flying.values()), None)
+        oldest = next((each for each in self._flying.values() if each.size_bytes), None)  # all frames may be there
         if rate is None or oldest is None:
             return rate
         took = now - max(oldest.sent, self._left) - self.rtt_s - self.model_s
         if took > 2 * oldest.size_bytes / rate + self.rtt_s:  # not by jitter any more
-            rate = min(rate, oldest.size_bytes / took)
+            rate = min(rate, max(LEAST_RATE, oldest.size_bytes / took))
         return rate
 
     def room(self, now: float) -> bool:
@@ -149,7 +151,7 @@ class LinkMeter:
     # ---- inside
 
     def _measured(self) -> float | None:
-        return self._bytes / self._time if self._time else None
+        return max(LEAST_RATE, self._bytes / self._time) if self._time else None
 
     def _queued(self, rate: float, now: float) -> float:
         """Bytes that have not left yet, at this rate."""
