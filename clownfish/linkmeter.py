@@ -7,7 +7,8 @@ Theory of operation. An answer tells when its window's last byte had left the ed
 and its transmission began when it was sent, or when the window before it had left, whichever came later. Bytes ÷ that
 time is the rate, whether the link was full or not: a window is a packet train of its own, so no probing is needed. What
 is measured is the path, workers included: windows that wait for a busy worker read as a slower link, which is how late
-they are. Such samples (the worker went from one window straight to the next) may only raise the estimate.
+they are. Such samples (the worker went from one window straight to the next) may only raise the estimate, and the
+window behind, whose beginning they hide, gives none.
 
     rate    bytes ÷ transmission times, both forgotten exponentially; at once less where the oldest window that is
             under way takes longer than it explains: so an outage shows before anything has come of it
@@ -31,6 +32,8 @@ FORGET_S = 2.0
 RTT_WINDOW_S = 30.0
 LEAST_S = 0.001
 """No transmission is taken to be shorter: clocks and loops are no better than that."""
+LEAST_RATE = 1.0
+"""Bytes/s: nothing divides by less."""
 MODEL_SHARE = 0.2
 """Of a new answer in the mean of the model's time."""
 
@@ -54,6 +57,8 @@ class LinkMeter:
         self._at = -math.inf
         self._left = -math.inf
         """When the last byte that is known to have left did."""
+        self._left_known = True
+        """False: it had left before that, and waited for the worker."""
         self._answered = -math.inf
 
     # ---- what happens
@@ -87,11 +92,16 @@ class LinkMeter:
         took = max(LEAST_S, left - max(flying.sent, self._left))
         waited_for_worker = now - model_s <= self._answered + LEAST_S
         rate = self._measured()
-        if flying.size_bytes and (not waited_for_worker or rate is None or flying.size_bytes / took > rate):
+        begin_known = self._left_known or flying.sent >= self._left
+        if (
+            begin_known
+            and flying.size_bytes
+            and (not waited_for_worker or rate is None or flying.size_bytes / took > rate)
+        ):
             keep = math.exp(-max(0.0, now - self._at) / FORGET_S)
             self._bytes, self._time = keep * self._bytes + flying.size_bytes, keep * self._time + took
             self._at = now
-        self._left, self._answered = max(self._left, left), now
+        self._left, self._answered, self._left_known = max(self._left, left), now, not waited_for_worker
         return max(0.0, left + self.rtt_s / 2 - flying.sent)
 
     def gone(self, key: WindowKey) -> None:
@@ -121,12 +131,12 @@ class LinkMeter:
     def rate(self, now: float) -> float | None:
         """Bytes/s that the path carries; None where no answer has come yet."""
         rate = self._measured()
-        oldest = next(iter(self._flying.values()), None)
+        oldest = next((each for each in self._flying.values() if each.size_bytes), None)  # all frames may be there
         if rate is None or oldest is None:
             return rate
         took = now - max(oldest.sent, self._left) - self.rtt_s - self.model_s
         if took > 2 * oldest.size_bytes / rate + self.rtt_s:  # not by jitter any more
-            rate = min(rate, oldest.size_bytes / took)
+            rate = min(rate, max(LEAST_RATE, oldest.size_bytes / took))
         return rate
 
     def room(self, now: float) -> bool:
@@ -149,7 +159,7 @@ class LinkMeter:
     # ---- inside
 
     def _measured(self) -> float | None:
-        return self._bytes / self._time if self._time else None
+        return max(LEAST_RATE, self._bytes / self._time) if self._time else None
 
     def _queued(self, rate: float, now: float) -> float:
         """Bytes that have not left yet, at this rate."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clownfish.linkmeter import RTT_WINDOW_S, LinkMeter
+from clownfish.linkmeter import LEAST_RATE, RTT_WINDOW_S, LinkMeter
 from clownfish.messages import WindowKey
 
 WINDOW_S = 4 / 30
@@ -129,6 +129,18 @@ def test_a_busy_worker_is_no_slower_link() -> None:
     before = meter.rate(0.6)
     meter.answered(WindowKey("cam", 0, 1), 0.5, 0.05 + 0.01 + 1.0)
     assert meter.rate(1.1) == before == pytest.approx(1e6)
+
+
+def test_a_window_without_new_frames_says_nothing_of_the_rate() -> None:
+    """One that waits long made the rate 0, by which the pacer divides."""
+    meter = LinkMeter()
+    meter.sent(WindowKey("cam", 0, 0), 50_000, 0.0)
+    meter.answered(WindowKey("cam", 0, 0), 0.02, 0.1)
+    before = meter.rate(1.0)
+    meter.sent(WindowKey("cam", 0, 1), 0, 1.0)
+    assert meter.rate(30.0) == before
+    meter.sent(WindowKey("cam", 0, 2), 1, 30.0)
+    assert meter.rate(1e9) == LEAST_RATE
 
 
 def test_the_round_trip_is_the_least_of_half_a_minute() -> None:
