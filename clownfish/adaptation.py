@@ -5,8 +5,7 @@ count in the run folder, the round trip of a Ping, and the pace for the filter. 
 the configured one for ever and nobody is told anything; with `in_flight = "credit"`, too, there is always room. The
 link is measured in any case.
 
-A Ping is answered with a Credit, and so is each window that is over, right behind its Answer or Dropped; any other
-Credit is the answer to the Ping that is out.
+A Ping is answered with a Credit that has its number; any other Credit tells nothing of the round trip.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from clownfish.linkmeter import LinkMeter
 from clownfish.messages import WindowKey
 from clownfish.pacing import Pacer
 from clownfish.process import Process
-from clownfish.protocol import Answer, Credit, Dropped
+from clownfish.protocol import Answer, Credit
 from clownfish.settings import Adaptive, Plugin
 from clownfish.zoo import locate
 
@@ -52,8 +51,7 @@ class Adaptation:
         self._pacer: Pacer | None = None
         self._meter = LinkMeter()
         self._bounds = uplink.in_flight == "measured" or uplink.adaptive is not None
-        self._pinged: float | None = None
-        self._ended = False
+        self._pinged: tuple[int, float] | None = None
         """Whether the router's last word ended a window: the Credit behind it is no answer to a Ping."""
         if uplink.adaptive is not None:
             self._adapt(uplink.adaptive)
@@ -83,21 +81,20 @@ class Adaptation:
         if self._pacer is not None:
             self._pacer.offered(time.monotonic())
 
-    def pinged(self) -> None:
-        """A Ping goes out."""
-        if self._pinged is None or time.monotonic() - self._pinged > 10:
-            self._pinged = time.monotonic()
+    def pinged(self, sequence: int) -> None:
+        """A Ping of that number goes out."""
+        if self._pinged is None or time.monotonic() - self._pinged[1] > 10:
+            self._pinged = sequence, time.monotonic()
         self._choose()
 
     def heard(self, message: object, now: float) -> None:
         """The router has said this."""
         if isinstance(message, Credit):
-            if not self._ended and self._pinged is not None:
-                self._meter.round_trip(now - self._pinged, now)
+            if self._pinged is not None and message.ping == self._pinged[0]:
+                self._meter.round_trip(now - self._pinged[1], now)
                 self._pinged = None
             if self._pacer is not None:
                 self._pacer.opened(now)
-        self._ended = isinstance(message, Answer | Dropped)
         if isinstance(message, Answer):
             age_s = self._meter.answered(message.key, message.model_ms / 1000, now)
             if age_s is not None:
@@ -118,7 +115,7 @@ class Adaptation:
 
     def closed(self) -> None:
         """The session is over."""
-        self._pinged, self._ended = None, False
+        self._pinged = None
         if self._pacer is not None:
             self._pacer.closed(time.monotonic())
             self._choose()

@@ -138,14 +138,14 @@ class Edges:
         self._by_device.setdefault(device, []).append(edge)
         return [*out, *self._grant(edge)]
 
-    def ping(self, edge: bytes, now: float) -> list[EdgeInstruction]:
-        """A sign of life; answered with Credit, a refusal, or the request to say Hello."""
+    def ping(self, edge: bytes, now: float, sequence: int = 0) -> list[EdgeInstruction]:
+        """A sign of life with its number; answered with Credit, a refusal, or the request to say Hello."""
         session = self._sessions.get(edge)
         if session is None:
             return [Tell(edge, Again("this session is not known here"))]
         session.seen = now
         self._sessions.move_to_end(edge)
-        return self._grant(edge)
+        return self._grant(edge, sequence)
 
     def frames(self, edge: bytes, frames: Frames, over: str | None = None) -> None:
         """Encoded frames of one stream: cached until their window asks for them, or dropped where over a limit."""
@@ -246,13 +246,13 @@ class Edges:
 
     # -- inside
 
-    def _grant(self, edge: bytes) -> list[EdgeInstruction]:
+    def _grant(self, edge: bytes, ping: int = 0) -> list[EdgeInstruction]:
         session = self._sessions[edge]
         session.refused = self._why_refused(session.hello.classes, session.hello.model)
         if session.refused is not None:
             return [Tell(edge, Refused(session.refused))]
         session.told = session.ledger.totals()
-        return [Tell(edge, Credit(*session.told, self._lease_ms))]
+        return [Tell(edge, Credit(*session.told, self._lease_ms, ping))]
 
     def _end(self, edge: bytes) -> list[EdgeInstruction]:
         session = self._sessions.pop(edge, None)

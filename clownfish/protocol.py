@@ -54,6 +54,8 @@ class Credit:
     windows_total: int
     bytes_total: int
     lease_ms: int
+    ping: int = 0
+    """Sequence of the Ping that this answers, so that a round trip can be told; 0: of none."""
 
 
 @dataclass(frozen=True, slots=True)

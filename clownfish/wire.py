@@ -154,7 +154,7 @@ def _unpack_histograms(value: Any, parts: Iterator[Part]) -> Any:
 _FIELDS: dict[str, _Field] = {
     **dict.fromkeys(("stream", "edge", "worker", "model", "service", "label"), _NAME),
     **dict.fromkeys(("reason", "text", "error"), _TEXT),
-    **dict.fromkeys(("epoch", "n", "t", "first", "capture_ns", "model_ns", "revision", "sequence"), _COUNT),
+    **dict.fromkeys(("epoch", "n", "t", "first", "ping", "capture_ns", "model_ns", "revision", "sequence"), _COUNT),
     **dict.fromkeys(("run", "place"), _COUNT),
     **dict.fromkeys(("pid", "process"), _COUNT),
     **dict.fromkeys(("windows_total", "bytes_total", "lease_ms", "deadline_ms", "job", "done", "credit"), _COUNT),

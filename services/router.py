@@ -154,7 +154,7 @@ class _Router:
                 self._do(self._edges.hello(edge, message, now))
                 self._process.log.info("edge connected", edge=message.edge, classes=len(message.classes))
             else:
-                self._do(self._edges.ping(edge, now))
+                self._do(self._edges.ping(edge, now, message.sequence))
 
     async def data(self) -> None:
         async for edge, message in self._data:

@@ -214,7 +214,7 @@ class _Uplink:
         while time.monotonic() - self._heard < _SILENCE_S:
             sequence += 1
             control.try_send(Ping(sequence))
-            self._adaptation.pinged()
+            self._adaptation.pinged(sequence)
             await asyncio.sleep(_PING_S)
         raise _SessionOver("the router says nothing any more")
 

@@ -124,6 +124,21 @@ def test_an_edge_that_asks_for_a_model_which_nobody_has_is_refused_in_words() ->
     assert it.hello(E, Hello("box", CLASSES, "huge"), 0.0) == [Tell(E, Refused("no 'huge' here"))]
 
 
+def test_the_credit_that_answers_a_ping_has_its_number_and_no_other_has() -> None:
+    it = opened()
+    [pong] = it.ping(E, 1.0, 7)
+    assert isinstance(pong, Tell)
+    assert isinstance(pong.message, Credit)
+    assert pong.message.ping == 7
+    it.frames(E, frame(0, 30).together)
+    it.request(E, request(0, (0,)), 1.0)
+    assert [
+        each.message.ping
+        for each in it.finished(E, answer(0))
+        if isinstance(each, Tell) and isinstance(each.message, Credit)
+    ] in ([], [0])
+
+
 def test_a_router_that_ends_sends_every_edge_on() -> None:
     it = edges()
     for edge in (E, b"other"):

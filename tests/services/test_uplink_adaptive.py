@@ -10,10 +10,10 @@ import pytest
 from clownfish.errors import ConfigError
 from clownfish.ladder import Ladder, Rung, Way, tree_of
 from clownfish.messages import Pace
-from clownfish.protocol import Answer, Credit, FrameData, Missing, Ping, WindowRequest
+from clownfish.protocol import Answer, Credit, FrameData, Frames, Missing, Ping, WindowRequest
 from tests.graph.harness import Material, until
 from tests.services.harness import Collector, neighbour
-from tests.services.test_uplink import P, cloud, window
+from tests.services.test_uplink import Cloud, P, cloud, window
 
 HALF, WHOLE = Way("jpeg", (("quality", 30),), 0.5), Way("png")
 LADDER = Ladder(
@@ -29,6 +29,17 @@ def ladder(folder: Path) -> str:
     path = folder / "ladder.json"
     path.write_text(json.dumps(tree_of(LADDER)))
     return str(path)
+
+
+def frames_of(it: Cloud) -> list[FrameData]:
+    """One by one, however they travelled."""
+    return [
+        FrameData(sent.stream, sent.epoch, n, run, place, sent.codec, sent.width, sent.height, data)
+        for _, message in it.data.messages
+        if isinstance(message, FrameData | Frames)
+        for sent in [message.together]
+        for n, run, place, data in zip(sent.numbers, sent.runs, sent.places, sent.data, strict=True)
+    ]
 
 
 async def test_measured_keeps_one_window_before_another_whatever_the_credit(
@@ -57,21 +68,21 @@ async def test_a_setting_changes_codec_and_size_and_all_frames_of_a_window_are_o
         it.tell(Credit(9, 1 << 20, 60_000))
         await it.windows.put(window(0))
         (first,) = await it.requests(1)
-        assert {(frame.codec, frame.width) for frame in it.received(FrameData)} == {("jpeg", 16)}
+        assert {(frame.codec, frame.width) for frame in frames_of(it)} == {("jpeg", 16)}
         it.tell(Answer(*first.key, P, "large", 1.0))
         await until(lambda: it.process.counters.get("setting_changes") == 1, "a link without a limit: more is sent", 20)
         await until(lambda: LADDER.rungs[1].pace in paces.messages, "the filter is told", 20)
-        before = len(it.received(FrameData))
+        before = len(frames_of(it))
         await it.windows.put(window(1))
         await it.requests(2)
-        second = it.received(FrameData)[before:]
+        second = frames_of(it)[before:]
         assert [frame.n for frame in second] == list(range(4, 20)), "those that the router has are of another size"
         assert {(frame.codec, frame.width) for frame in second} == {("png", 32)}
         it.tell(Missing("cam", 7, 1, (4,)))
         await it.requests(3)
-        last = it.received(FrameData)[before + 16 :]
+        last = frames_of(it)[before + 16 :]
         assert [(frame.n, frame.codec, frame.width) for frame in last] == [(4, "png", 32)]
-        runs = [(frame.run, frame.place) for frame in it.received(FrameData)]
+        runs = [(frame.run, frame.place) for frame in frames_of(it)]
         assert len(runs) == len(set(runs)), "no run's number is used twice"
         paces.close()
 
