@@ -23,7 +23,8 @@ def test_a_name_picks_its_plug_in() -> None:
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(
-        ConfigError, match=r"unknown filter policy 'nevr'; known: adaptive, always, budget, context_aware, drift, never, periodic"
+        ConfigError,
+        match=r"unknown filter policy 'nevr'; known: adaptive, always, budget, context_aware, drift, never, periodic",
     ):
         FILTERS.get("nevr")
 
