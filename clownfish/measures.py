@@ -97,7 +97,7 @@ MEASURES = _measures(
     ("uplink", "setting", _G, "", "", "Adaptive sending: the number of the ladder's rung; 0 sends least."),
     ("uplink", "link_mbit_s", _G, "", "", "What the link carries, as far as answers tell; 0: not known."),
     ("uplink", "link_rtt_ms", _G, "", "", "The link's round trip, the least of half a minute."),
-    ("uplink", "month_bytes", _G, "", "", "Encoded frames sent in this calendar month, where there is a budget for it."),
+    ("uplink", "month_bytes", _G, "", "", "Encoded frames sent in this calendar month, if budgeted."),
     ("fusion", "windows_answered", _C, "", "", "Windows answered in real time."),
     ("fusion", "windows_missing", _C, "", "", "Windows formed and never answered, whoever lost them."),
     ("fusion", "finals_missing", _C, "", "", "Windows answered by a process before, and closed by none."),
