@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -290,6 +291,16 @@ async def _outcome(task: asyncio.Future[None]) -> None:
     await asyncio.shield(task)
 
 
+def _collect_seldom() -> None:
+    """What a thousand edges have in the cache is no garbage, and to look through it stopped the loop for 50 ms at a time.
+
+    What is here from the beginning is never looked at again, what is new after 50,000 objects more, all of it hardly ever.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 1000)
+
+
 async def serve(process: Process) -> None:
     settings = process.config.router
     if settings is None:
@@ -301,6 +312,7 @@ async def serve(process: Process) -> None:
         and any(map(is_exposed, (settings.control, settings.data, settings.workers)))
     ):
         process.log.warning("listening beyond this host without authentication, as told")
+    _collect_seldom()
     process.ready(f"{settings.control}, {settings.data}, workers on {settings.workers}")
     await service.run()
 
