@@ -16,7 +16,7 @@ from clownfish.lab.fusion_cost import fusion_lines
 from clownfish.lab.hostile import hostile_lines
 from clownfish.lab.overhead import overhead_lines
 from clownfish.lab.page_cost import page_lines
-from clownfish.lab.pool_cost import pool_lines
+from clownfish.lab.pool_cost import pool_lines, pool_model
 from clownfish.lab.replay_cost import replay_lines
 from clownfish.lab.router_cost import router_lines
 from clownfish.lab.rpc import require_grpc
@@ -122,7 +122,7 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> BenchResult:
                 more, used = router_lines(folder, effort.router_edges, effort.router_s, say)
                 lines, uses = lines + more, uses + used
             if "pool" in options.parts:
-                lines += pool_lines(folder, source, pair.remote, effort.pool_s, say)
+                lines += pool_lines(folder, source, pool_model(options.remote, pair.remote), effort.pool_s, say)
         settings = {**asdict(options), "cores": cores, "source": source, "local": pair.local, "remote": pair.remote}
         return BenchResult(lines, uses, settings)
     finally:

@@ -56,21 +56,29 @@ class _Way:
     opened: Callable[[], contextlib.AbstractContextManager[Measure]]
 
 
-def pool_lines(folder: Path, source: str, remote: str, seconds: float, say: Callable[[str], None]) -> list[Line]:
-    """For each model and batch size a line for the pool, and one each for Ray Serve and gRPC + PNG, where they are."""
+def pool_model(asked: str, picked: str) -> str:
+    """The model to measure with: the one that was asked for, else a 3D ResNet, else the one at hand.
+
+    One that sees frames one by one keeps what it made of them: over the same few windows again and again it has nothing
+    left to do, and what is measured is its dictionary.
+    """
+    return asked or (RESNET if RESNET in zoo.names() else picked)
+
+
+def pool_lines(folder: Path, source: str, model: str, seconds: float, say: Callable[[str], None]) -> list[Line]:
+    """For each batch size a line for the pool, and one each for Ray Serve and gRPC + PNG, where they are."""
     cores, others = divided()
     windows = read_windows(source, WINDOWS)
     lines: list[Line] = []
-    for model in [remote, *([RESNET] if RESNET in zoo.names() and remote != RESNET else [])]:
-        for batch in (1, BATCH):
-            for way in _ways(folder, model, batch, source, windows, cores, others):
-                say(f"{way.name}, {model}, batch {batch} …")
-                try:
-                    lines.append(_line(way, model, batch, source, cores, seconds))
-                except ClownfishError as error:
-                    if way.name == OURS:
-                        raise
-                    lines[-1] = replace(lines[-1], note=f"{lines[-1].note}; {way.name}: {error}")
+    for batch in (1, BATCH):
+        for way in _ways(folder, model, batch, source, windows, cores, others):
+            say(f"{way.name}, {model}, batch {batch} …")
+            try:
+                lines.append(_line(way, model, batch, source, cores, seconds))
+            except ClownfishError as error:
+                if way.name == OURS:
+                    raise
+                lines[-1] = replace(lines[-1], note=f"{lines[-1].note}; {way.name}: {error}")
     return lines
 
 
