@@ -4,11 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
+# What an edge box may use, beside what it always needs. pip judges markers by the machine it runs on; uv by the one that is asked for.
+EDGE_EXTRAS := torch video onnx mqtt kafka parquet web otel
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test check check-jetson format bench clean
 
 help: ## Say what each target does
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 setup: $(VENV)/.dev ## Set up everything for development in .venv
 
@@ -22,6 +25,14 @@ check: $(VENV)/.dev ## Lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+check-jetson: $(VENV)/.dev ## Would all of an edge box install on a Jetson (aarch64, Python 3.10), and does the code suit it?
+	$(PIP) install --quiet uv
+	mkdir -p runs
+	$(BIN)/uv pip compile --quiet pyproject.toml $(addprefix --extra ,$(EDGE_EXTRAS)) --only-binary :all: \
+		--python-platform aarch64-manylinux_2_35 --python-version 3.10 --output-file runs/jetson.txt
+	$(BIN)/ruff check --target-version py310 .
+	@echo "$$(grep -c == runs/jetson.txt) packages, each a wheel for aarch64 and Python 3.10: runs/jetson.txt"
 
 format: $(VENV)/.dev ## Put the code in shape
 	$(BIN)/ruff check --fix .

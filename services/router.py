@@ -292,7 +292,7 @@ async def _outcome(task: asyncio.Future[None]) -> None:
 
 
 def _collect_seldom() -> None:
-    """What a thousand edges have in the cache is no garbage, and looking through it stopped the loop for 50 ms each time.
+    """What a thousand edges have in the cache is no garbage; looking through it stopped the loop for 50 ms each time.
 
     What is here from the beginning is never looked at again, what is new after 50,000 objects, all of it hardly ever.
     """
