@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clownfish.cli.watch import free_ports
 from clownfish.config import put, put_sets, validate
+from clownfish.lab.free_port import free_ports
 from clownfish.pair import DEFAULT, read_pair
 from clownfish.settings import Config
 from clownfish.sources import split_source

@@ -6,11 +6,11 @@ import os
 import socket
 import sys
 import webbrowser
-from contextlib import ExitStack
 from dataclasses import replace
 from importlib.util import find_spec
 
 from clownfish.errors import ConfigError
+from clownfish.lab.free_port import free_port
 from clownfish.settings import Config, Page
 
 LIBRARIES = ("starlette", "uvicorn", "websockets")
@@ -23,15 +23,6 @@ def check_extra() -> None:
         raise ConfigError(f"the page needs {', '.join(missing)}: pip install 'clownfish[web]', or say --no-web")
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 def listen_on(wanted: str) -> str:
     """HOST:PORT for the page of a demonstration: as wanted, or with another port where that one is taken."""
     host, _, port = wanted.rpartition(":")
@@ -40,7 +31,7 @@ def listen_on(wanted: str) -> str:
         try:
             probe.bind((host.strip("[]"), int(port)))
         except OSError:
-            return f"{host}:{free_ports(1)[0]}"
+            return f"{host}:{free_port()}"
     return wanted
 
 

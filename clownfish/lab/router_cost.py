@@ -7,9 +7,7 @@ n_w = 6 a window's request brings sixteen new frames. 2,000 windows a second are
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -23,6 +21,7 @@ from clownfish.errors import ClownfishError
 from clownfish.keys import Key, write_key
 from clownfish.lab.cores import divided, pinned
 from clownfish.lab.figures import Figure, Line, Use
+from clownfish.lab.free_port import free_endpoints
 from clownfish.lab.load import Phase, Plan, Result
 from clownfish.settings import Config
 from clownfish.supervisor import Supervisor
@@ -144,11 +143,7 @@ async def _load(plan: Plan, cores: set[int]) -> list[Result]:
 
 
 def _config(place: Path, guarded: bool) -> Config:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        control, data, workers = (f"tcp://127.0.0.1:{each.getsockname()[1]}" for each in sockets)
+    control, data, workers = free_endpoints(3)
     router = {"control": control, "data": data, "workers": workers}
     if guarded:
         router["keys"] = str(place / "keys")

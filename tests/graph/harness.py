@@ -7,12 +7,10 @@ that they write; every wait is for a condition, and bounded. Processes are signa
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import shutil
 import signal
-import socket
 import tempfile
 import time
 from collections import Counter
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from clownfish.config import Config, validate
+from clownfish.lab.free_port import free_ports
 from clownfish.metrics import BUFFER_BYTES, Histogram, read_counters
 from clownfish.supervisor import Supervisor
 
@@ -47,15 +46,6 @@ class Material:
 def folder() -> Path:
     """A private folder with a short path: a Unix socket's address has little room."""
     return Path(tempfile.mkdtemp(prefix="cf", dir="/tmp"))
-
-
-def free_ports(count: int) -> list[int]:
-    """TCP ports of this host that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from clownfish.config import validate
 from clownfish.keys import Key, Role, write_key
 from clownfish.lab.chaos.edge import SIZE, Footage
 from clownfish.lab.chaos.paced import NETWORK
+from clownfish.lab.free_port import free_endpoints
 from clownfish.opencv import resized
 from clownfish.sources import open_source
 from clownfish.supervisor import Supervisor
@@ -68,15 +68,6 @@ class Cloud:
 
     def _secret(self, name: str) -> Path:
         return self._keys / "devices" / f"{name}.key"
-
-
-def free_endpoints(count: int) -> tuple[str, ...]:
-    """On TCP ports of this host that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return tuple(f"tcp://127.0.0.1:{each.getsockname()[1]}" for each in sockets)
 
 
 def footage() -> Footage:
