@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
 import json
 import os
 import shutil
@@ -20,6 +21,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import typer
+from typer.testing import CliRunner
 
 from clownfish.bus import new_pair
 from clownfish.checkup import packages
@@ -28,10 +31,14 @@ from clownfish.checkup.disk import disk
 from clownfish.checkup.everything import examine, read
 from clownfish.checkup.finding import Finding, bounded, in_thread
 from clownfish.checkup.gpu import gpu, seen_gpu
+from clownfish.checkup.link import links
+from clownfish.checkup.ports import host_port, ports
 from clownfish.checkup.sources import source
+from clownfish.cli.doctor import doctor_command
 from clownfish.config import validate
 from clownfish.keys import Key, write_key
 from clownfish.settings import Stream
+from clownfish.supervisor import LOCK, is_running
 from clownfish.zoo import locate
 from tests.disks import small_disk  # noqa: F401 - a fixture
 from tests.graph.harness import folder, free_ports
@@ -198,10 +205,6 @@ def dead_router(place: Place) -> None:
     place.tree["uplink"]["data"] = f"tcp://127.0.0.1:{free_ports(1)[0]}"
 
 
-def no_router_there(place: Place) -> None:
-    place.tree["uplink"]["data"] = f"tcp://127.0.0.1:{place.hold_port()}"
-
-
 def port_taken(place: Place) -> None:
     place.tree["page"] = {"listen": f"127.0.0.1:{place.hold_port()}"}
 
@@ -253,7 +256,6 @@ BROKEN: list[tuple[Callable[[Place], None], str, str, str]] = [
     (wrong_router_key, "link control", "is not that router's key", "compare it with router.pub there"),
     (unknown_device, "link control", "refuses this device's key", "clownfish keys authorize"),
     (dead_router, "link data", "Connection refused", "start the router there"),
-    (no_router_there, "link data", "no handshake", "what listens there is no router"),
     (port_taken, "port", "which another program has", "ss -ltnp"),
     (one_port_twice, "port", "both want port", "another port"),
     (unwritable_folder, "disk record", "cannot be written: Not a directory", "make room there"),
@@ -278,6 +280,31 @@ async def test_what_is_broken_is_named_with_what_to_do(
     also = _MORE.get(harm, name)
     assert [each for each in faults if not each.name.startswith((name, also))] == []
     assert "secret@" not in str(faults)
+
+
+async def test_a_port_where_something_else_answers_is_no_router(place: Place) -> None:
+    place.tree["uplink"]["data"] = f"tcp://127.0.0.1:{place.hold_port()}"
+    found = await links(validate(place.tree, "test"), running=False, patience_s=0.5)
+    [data] = [finding for finding in found if finding.name == "link data"]
+    assert (data.state, "no handshake came within 0.5 s" in data.said) == ("fault", True)
+    assert "no router of this release" in data.advice
+
+
+async def test_what_a_running_graph_holds_is_its_own(place: Place) -> None:
+    place.cloud_in_the_box()
+    control, data = place.tree["router"]["control"], place.tree["router"]["data"]
+    for endpoint in (control, data):
+        place.held.enter_context(socket.create_server(host_port(endpoint)))
+    place.tree["streams"][0]["source"] = "camera:/dev/video-none"
+    taken = [finding for finding in await look(place) if finding.state == "fault"]
+    assert {finding.name for finding in taken} > {f"port {host_port(control)[1]}", f"port {host_port(data)[1]}"}
+    config = validate(place.tree, "test")
+    with (config.run_dir() / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert is_running(config.run_dir())
+        assert {finding.state for finding in ports(config, running=True)} == {"ok"}
+        assert (await source(config.streams[0], running=True, patience_s=5)).state == "ok"
+    assert not is_running(config.run_dir())
 
 
 def test_a_full_disk_is_a_fault(small_disk: Path) -> None:  # noqa: F811
@@ -404,17 +431,22 @@ def test_every_fault_of_a_file_is_a_finding(tmp_path: Path) -> None:
     assert any("local.engin: unknown key" in each.said for each in findings)
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_the_command_says_it_and_its_exit_status_too(tmp_path: Path, as_json: bool) -> None:
+def test_the_command_says_it_and_its_exit_status_too(tmp_path: Path) -> None:
     path = tmp_path / "wrong.toml"
     path.write_text("[router]\ncontrol = 'nowhere'\n")
-    command = [sys.executable, "-m", "clownfish", "doctor", str(path), *(["--json"] if as_json else [])]
+    command = [sys.executable, "-m", "clownfish", "doctor", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1, done.stderr
-    if as_json:
-        told = json.loads(done.stdout)
-        assert not told["well"]
-        assert told["findings"][0]["name"] == "configuration"
-    else:
-        assert "router.control" in done.stdout
-        assert "→ correct it" in done.stdout
+    assert "router.control" in done.stdout
+    assert "→ correct it" in done.stdout
+
+
+def test_programs_are_told_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text("[router]\ncontrol = 'nowhere'\n")
+    app = typer.Typer()
+    app.command()(doctor_command)
+    done = CliRunner().invoke(app, [str(path), "--json"])
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["well"], told["findings"][0]["name"]) == (1, False, "configuration")
+    assert {tuple(finding) for finding in told["findings"]} == {("name", "state", "said", "advice")}

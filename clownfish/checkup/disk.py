@@ -18,7 +18,7 @@ _PROBE = bytes(64 * 1024)
 
 def folders(config: Config) -> dict[str, tuple[Path, float]]:
     """What is written → the folder where, and how many bytes of room are told to be used there."""
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "clownfish"
+    state = config.state_dir()
     found: dict[str, tuple[Path, float]] = {}
     if config.record is not None and config.streams:
         found["record"] = (Path(config.record.folder), 0.0)
@@ -29,10 +29,10 @@ def folders(config: Config) -> dict[str, tuple[Path, float]]:
         if isinstance(folder := options.get("folder"), str):
             found[f"sink {sink.name}"] = (Path(folder), 0.0)
         if kind in ("mqtt", "kafka", "webhook"):
-            spool = options.get("spool") or state / config.graph.name / "spool" / sink.name
+            spool = options.get("spool") or state / "spool" / sink.name
             found[f"spool of sink {sink.name}"] = (Path(str(spool)), 1e6 * float(options.get("spool_mb", 0)))
         elif sink.what == "events":
-            found[f"events of sink {sink.name}"] = (state / config.graph.name / "events" / sink.name, 0.0)
+            found[f"events of sink {sink.name}"] = (state / "events" / sink.name, 0.0)
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import fcntl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from clownfish.checkup.sources import AT_ONCE, sources
 from clownfish.config import load_config
 from clownfish.errors import ConfigError
 from clownfish.settings import Config
+from clownfish.supervisor import is_running
 
 QUICK_S = 5.0
 """What looks at files and numbers of this machine."""
@@ -39,18 +39,6 @@ def read(path: Path, sets: Iterable[str] = ()) -> tuple[Config | None, list[Find
     except ConfigError as error:
         advice = "correct it; `clownfish config schema` has all keys, configs/ has examples"
         return None, [fault("configuration", line, advice) for line in str(error).splitlines()]
-
-
-def is_running(run_dir: Path) -> bool:
-    """Whether a supervisor holds this run folder."""
-    try:
-        with (run_dir / "supervisor.lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 async def examine(config: Config | None, source_s: float = SOURCE_S) -> list[Finding]:

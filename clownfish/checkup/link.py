@@ -15,25 +15,27 @@ from clownfish.checkup.ports import host_port
 from clownfish.errors import ClownfishError
 from clownfish.settings import Config
 
-_CONNECT_S, _HANDSHAKE_S = 3.0, 4.0
+_CONNECT_S, HANDSHAKE_S = 3.0, 4.0
 _UNREACHED = "start the router there (clownfish router), check address, route and firewall: nc -vz HOST PORT"
 
 
-async def links(config: Config, running: bool) -> list[Finding]:
-    """Each endpoint of a router that this host's processes connect to."""
+async def links(config: Config, running: bool, patience_s: float = HANDSHAKE_S) -> list[Finding]:
+    """Each endpoint of a router that this host's processes connect to; `patience_s` for a handshake."""
     work = []
     if config.uplink is not None:
         to = config.uplink
         for name in ("control", "data"):
-            work.append(link(f"link {name}", "uplink", getattr(to, name), to.key, to.router_key, config, running))
+            work.append(
+                link(f"link {name}", "uplink", getattr(to, name), to.key, to.router_key, config, running, patience_s)
+            )
     if config.worker is not None:
         at = config.worker
-        work.append(link("link worker", "worker", at.router, at.key, at.router_key, config, running))
+        work.append(link("link worker", "worker", at.router, at.key, at.router_key, config, running, patience_s))
     return list(await asyncio.gather(*work))
 
 
 async def link(
-    name: str, section: str, endpoint: str, key: str, router_key: str, config: Config, running: bool
+    name: str, section: str, endpoint: str, key: str, router_key: str, config: Config, running: bool, patience_s: float
 ) -> Finding:
     """One endpoint: TCP first, then the handshake, CURVE where there is a key. Nothing is sent."""
     if not running and starts_here(config, endpoint):
@@ -46,7 +48,7 @@ async def link(
         path = Path(endpoint.removeprefix("ipc://"))
         if not await in_thread(path.is_socket):
             return fault(name, f"{endpoint}: nobody listens there", _UNREACHED)
-        return await _handshake(name, endpoint, curve, "")
+        return await _handshake(name, endpoint, curve, "", patience_s)
     host, port = host_port(endpoint)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET  # as ZeroMQ looks names up
     try:
@@ -63,7 +65,7 @@ async def link(
     writer.close()
     with contextlib.suppress(OSError, asyncio.TimeoutError):
         await asyncio.wait_for(writer.wait_closed(), 1.0)
-    return await _handshake(name, endpoint, curve, round_trip)
+    return await _handshake(name, endpoint, curve, round_trip, patience_s)
 
 
 def starts_here(config: Config, endpoint: str) -> bool:
@@ -84,12 +86,14 @@ def starts_here(config: Config, endpoint: str) -> bool:
     )
 
 
-async def _handshake(name: str, endpoint: str, curve: Credentials | None, round_trip: str) -> Finding:
+async def _handshake(
+    name: str, endpoint: str, curve: Credentials | None, round_trip: str, patience_s: float
+) -> Finding:
     bus = Bus(lambda counted: None)
     try:
         dealer = bus.dealer(endpoint, "doctor", (), routing_id=fresh_routing_id(), curve=curve)
         met, trouble = asyncio.ensure_future(dealer.met()), asyncio.ensure_future(dealer.trouble())
-        done, waiting = await asyncio.wait([met, trouble], timeout=_HANDSHAKE_S, return_when=asyncio.FIRST_COMPLETED)
+        done, waiting = await asyncio.wait([met, trouble], timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
         for each in waiting:
             each.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -97,7 +101,7 @@ async def _handshake(name: str, endpoint: str, curve: Credentials | None, round_
             said, _, advice = trouble.result().rpartition("; ")
             return fault(name, said or advice, advice)
         if met not in done:
-            said = f"{endpoint} takes the connection, but no handshake came within {_HANDSHAKE_S:g} s"
+            said = f"{endpoint} takes the connection, but no handshake came within {patience_s:g} s"
             return fault(name, said, "what listens there is no router of this release: check address and port")
         how = f"lets {curve.own.name!r} in" if curve is not None else "answers"
         return ok(name, f"{endpoint} {how}{round_trip}")

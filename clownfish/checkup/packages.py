@@ -7,7 +7,7 @@ import sys
 from importlib import metadata
 from importlib.util import find_spec
 
-from clownfish.checkup.finding import Finding, fault, ok
+from clownfish.checkup.finding import Finding, fault, ok, warning
 from clownfish.settings import Config
 from clownfish.sinks import SINKS
 
@@ -70,6 +70,9 @@ def packages(config: Config | None) -> list[Finding]:
             found.append(fault(what, f"too old: {', '.join(old)}; {why} needs it", remedy))
         else:
             found.append(ok(what, f"{', '.join(MODULES[extra])}: there" if extra else "all are there"))
+    if config is not None and config.worker is not None and "video" not in needed and not _is_there("av"):
+        said = "av is not installed: windows that edges send as h264 or hevc, their default, are not answered here"
+        found.append(warning("package video", said, "pip install 'clownfish[video]'"))
     return found
 
 
