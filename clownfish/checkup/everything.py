@@ -23,7 +23,7 @@ from clownfish.errors import ConfigError
 from clownfish.settings import Config
 from clownfish.supervisor import is_running
 
-QUICK_S = 5.0
+QUICK_S = 10.0
 """What looks at files and numbers of this machine."""
 LINK_S = 10.0
 GPU_S = 30.0

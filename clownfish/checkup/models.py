@@ -32,7 +32,11 @@ def models(config: Config) -> list[Finding]:
         name = f"model [{section}]"
         try:
             classes[section] = read_classes(model.model)
-            said = "is your own" if is_own(model.model) else _read(model.model, config.window.size)
+            said = (
+                "is your own"
+                if is_own(model.model)
+                else _read(model.model, config.window.size if config.streams else None)
+            )
         except (ClownfishError, OSError, ValueError) as error:
             found.append(fault(name, str(error), _ANOTHER))
         else:
@@ -49,10 +53,10 @@ def models(config: Config) -> list[Finding]:
     return found
 
 
-def _read(name: str, size: int) -> str:
-    """Raises ClownfishError, OSError or ValueError where the graph could not use it."""
+def _read(name: str, size: int | None) -> str:
+    """`size` of windows, where it is known. Raises ClownfishError, OSError or ValueError where it could not be used."""
     description = read_description(name)
-    if description.input.window_size != size:
+    if size is not None and description.input.window_size != size:
         raise ValueError(f"{name} wants windows of {description.input.window_size} frames; [window] size is {size}")
     return _whole(weights_path(name, description))
 

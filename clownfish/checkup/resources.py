@@ -32,7 +32,7 @@ def _processors(config: Config | None) -> list[Finding]:
     busy = sum(service in _MODELS for service in services)
     found = []
     if busy > cores:
-        said = f"{cores} cores, and {busy} processes with a model"
+        said = f"{cores} cores, and {busy} processes that run a model"
         found.append(warning("processor", said, "fewer workers or streams here, or a GPU, or the cloud elsewhere"))
     slow = []
     for policy in sorted(_CPUS.glob("cpufreq/policy*")):
@@ -42,7 +42,7 @@ def _processors(config: Config | None) -> list[Finding]:
     if slow:
         said = f"kept at its lowest clock (governor `powersave`, {', '.join(slow)})"
         found.append(warning("processor", said, "`cpupower frequency-set -g performance`; on a Jetson `jetson_clocks`"))
-    return found or [ok("processor", f"{cores} cores" + (f", {busy} processes with a model" if busy else ""))]
+    return found or [ok("processor", f"{cores} cores" + (f"; processes that run a model: {busy}" if busy else ""))]
 
 
 def _memory(config: Config | None, running: bool) -> Finding:
