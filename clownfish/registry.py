@@ -26,6 +26,10 @@ class Registry(Generic[T]):
     def names(self) -> list[str]:
         return sorted(self._paths)
 
+    def extra(self, name: str) -> str | None:
+        """The extra of this package that the plug-in needs, where one was declared."""
+        return self._extras.get(name)
+
     def get(self, name: str) -> T:
         """The plug-in called `name`. Raises ConfigError with the known names, or with what failed to import."""
         path = self._paths.get(name, name if ":" in name else None)

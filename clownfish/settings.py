@@ -123,6 +123,11 @@ class Config(Section):
             return Path(self.graph.run_dir)
         return run_root() / self.graph.name
 
+    def state_dir(self) -> Path:
+        """Where lies what should outlive a restart of the box: spools, events."""
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        return state / "clownfish" / self.graph.name
+
     def ipc(self, name: str) -> str:
         """Endpoint of the socket called `name`, bound by its receiver. Raises ConfigError if its path is too long."""
         return ipc_in(self.run_dir(), name)

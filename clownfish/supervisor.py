@@ -38,6 +38,8 @@ from clownfish.sdnotify import VARIABLES, Notifier
 from clownfish.settings import Config, to_tree
 
 EDGE = ("window", "local", "filter", "uplink", "fusion", "sink", "record")
+LOCK = "supervisor.lock"
+"""In the run folder; held while the graph runs."""
 _BACKOFF_S, _MAX_BACKOFF_S, _HEALTHY_S = 0.1, 10.0, 10.0
 _READY_S = 60.0
 """A process that is not ready by then (a model loads from a slow card) holds nothing up any more."""
@@ -353,7 +355,7 @@ class Supervisor:
         return lines[-1] if lines else f"{path} is empty"
 
     def _take_folder(self) -> int:
-        descriptor = os.open(self._run_dir / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self._run_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -365,6 +367,18 @@ class Supervisor:
             for path in self._run_dir.glob(pattern):
                 path.unlink(missing_ok=True)
         return descriptor
+
+
+def is_running(run_dir: Path) -> bool:
+    """Whether a supervisor holds that run folder now."""
+    try:
+        with (run_dir / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 async def _all_ready(children: list[Child]) -> None:

@@ -6,9 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from clownfish.errors import ConfigError, SinkError
@@ -29,7 +27,6 @@ _DRAIN_S = 1.0
 def context_of(process: Process, section: SinkSection) -> SinkContext:
     """What the configuration says, as far as a sink is concerned."""
     config = process.config
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return SinkContext(
         name=section.name,
         edge=config.uplink.edge if config.uplink is not None else "edge",
@@ -40,7 +37,7 @@ def context_of(process: Process, section: SinkSection) -> SinkContext:
         background=config.events.background,
         behind=config.fusion.horizon,
         mode=section.mode,
-        state_folder=state / "clownfish" / config.graph.name,
+        state_folder=config.state_dir(),
         tell=process.log.warning,
     )
 

@@ -36,7 +36,7 @@ LAYERS: dict[int | str, set[str]] = {
     # sockets, signals, processes
     2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation"},
     # never imported by a service
-    "offline": {"training", "evaluation", "lab"},
+    "offline": {"training", "evaluation", "lab", "checkup"},
     4: {"cli", "__main__"},
 }  # fmt: skip
 """First name below `clownfish` → its layer; `services` are layer 3."""
@@ -77,7 +77,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "tomli": ("clownfish.config", "clownfish.training.config"),
     "structlog": ("clownfish.log",),
     "uvloop": ("clownfish.process",),
-    "psutil": ("clownfish.lab", "clownfish.cli"),
+    "psutil": ("clownfish.lab", "clownfish.cli", "clownfish.checkup"),
     "safetensors": (
         "clownfish.models",
         "clownfish.training",

@@ -23,7 +23,7 @@ import zmq
 import zmq.asyncio
 
 from clownfish import wire
-from clownfish.bus.curve import WAITING, Credentials, Guard, credentials, monitor_of, new_pair
+from clownfish.bus.curve import WAITING, Credentials, Guard, credentials, monitor_of, new_pair, public_half
 from clownfish.bus.sockets import Count, Dealer, Encoded, GuardedRouter, Inbox, Outbox, Publisher, Router, Socket
 from clownfish.errors import ConfigError
 from clownfish.fields import MAX_FRAME_BYTES
@@ -44,6 +44,7 @@ __all__ = [
     "fresh_routing_id",
     "is_exposed",
     "new_pair",
+    "public_half",
 ]
 S = TypeVar("S", bound=Socket)
 

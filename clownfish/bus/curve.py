@@ -56,6 +56,14 @@ def new_pair() -> tuple[str, str]:
     return public.decode(), secret.decode()
 
 
+def public_half(secret: str) -> str:
+    """The public half of a secret one. Raises ConfigError where it is none."""
+    try:
+        return bytes(zmq.curve_public(secret.encode())).decode()
+    except (ValueError, zmq.ZMQError) as error:
+        raise ConfigError(f"the secret half is no key that ZeroMQ can read ({error}); make a new one") from error
+
+
 @dataclass(frozen=True)
 class Credentials:
     """What a device needs to be let in: its own key, and the public key by which it knows the router."""

@@ -329,6 +329,10 @@ class Dealer(Socket):
         assert self.troubles is not None
         return await trouble(*self.troubles)
 
+    async def met(self) -> None:
+        """Wait until a router is there and has let this device in. Nothing is sent."""
+        await self._until(_OUT)
+
     def close(self, linger_ms: int = 0) -> None:
         """Safe to call twice. `linger_ms`: how long unsent messages may still leave."""
         if self.troubles is not None:

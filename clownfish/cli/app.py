@@ -18,6 +18,7 @@ from rich.live import Live
 
 from clownfish import __version__
 from clownfish import log as logging
+from clownfish.cli.doctor import doctor_command
 from clownfish.cli.keys import keys_app
 from clownfish.cli.lab import lab_run_command
 from clownfish.cli.model import model_app
@@ -57,6 +58,7 @@ app.add_typer(lab_app, name="lab")
 app.command("bench")(bench_command)
 app.command("calibrate")(calibrate_command)
 app.command("tune")(tune_command)
+app.command("doctor")(doctor_command)
 app.command("status")(status_command)
 app.command("health")(health_command)
 

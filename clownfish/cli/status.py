@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import fcntl
 import json
 import time
 from enum import Enum
@@ -28,6 +27,7 @@ from clownfish.messages import Status
 from clownfish.overview import CloudLine, Heard, Overview, StreamLine, overview
 from clownfish.process import WATCH_SOCKET
 from clownfish.settings import ipc_in, run_root
+from clownfish.supervisor import LOCK, is_running
 
 _PATIENCE_S = 3.0
 """A graph says how it fares once a second; a loaded box is slower."""
@@ -82,21 +82,12 @@ def find_run_dir(config: Path | None, sets: list[str] | None) -> Path:
     if config is not None:
         return load_config(config, sets or ()).run_dir()
     root = run_root()
-    running = sorted(path.parent for path in root.glob("*/supervisor.lock") if _is_locked(path))
+    running = sorted(path.parent for path in root.glob(f"*/{LOCK}") if is_running(path.parent))
     if len(running) == 1:
         return running[0]
     if not running:
         raise ConfigError(f"no graph runs in {root}; name its configuration file, where it has another graph.run_dir")
     raise ConfigError(f"several graphs run here: {', '.join(path.name for path in running)}; name one's file")
-
-
-def _is_locked(path: Path) -> bool:
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
 
 
 class Listener:

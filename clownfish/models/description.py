@@ -107,13 +107,14 @@ def read_description(name_or_path: str) -> ModelDescription:
     return _read(name_or_path, ModelDescription)
 
 
-ONNX, ONNX_SUFFIX = "onnx", ".onnx"
-"""Architecture, and suffix, of a model that is a user's own ONNX file."""
+ONNX, TORCHSCRIPT = "onnx", "torchscript"
+"""Architectures of a model that is a user's own file of that kind."""
+_SUFFIXES = {ONNX: ".onnx", TORCHSCRIPT: ".pt"}
 
 
 def weights_path(name_or_path: str, description: ModelDescription) -> Path:
     """The file with that classifier's weights. Says nothing about whether it exists."""
-    return locate(name_or_path).with_suffix(ONNX_SUFFIX if description.architecture == ONNX else ".safetensors")
+    return locate(name_or_path).with_suffix(_SUFFIXES.get(description.architecture, ".safetensors"))
 
 
 def read_siminet_description(name_or_path: str) -> SimiNetDescription:

@@ -16,13 +16,12 @@ from clownfish.messages import Pixels
 from clownfish.models import ARCHITECTURES
 from clownfish.models.adapter import Classifier, Network, network_input
 from clownfish.models.base import WindowModel
-from clownfish.models.description import ONNX, ONNX_SUFFIX, ModelDescription, read_description
+from clownfish.models.description import ONNX, TORCHSCRIPT, ModelDescription, read_description, weights_path
 from clownfish.models.engines import ENGINES
 from clownfish.models.engines.base import Device, Precision, Task
 from clownfish.models.own import own_model
-from clownfish.models.scripted import SUFFIX, TORCHSCRIPT, load_scripted
+from clownfish.models.scripted import load_scripted
 from clownfish.models.weights import fill, read_safetensors
-from clownfish.zoo import locate
 from clownfish.zoo.own import is_own
 
 ReadWindows = Callable[[int], Iterable[Sequence[Pixels]]]
@@ -94,7 +93,7 @@ def load_model(
     own_file = None
     network = None
     if description.architecture == ONNX:
-        own_file = locate(name_or_path).with_suffix(ONNX_SUFFIX)
+        own_file = weights_path(name_or_path, description)
         if not own_file.is_file():
             raise ModelError(f"{own_file}: no such file; architecture {ONNX!r} means that it is there")
         factory = ENGINES.get("onnxruntime") if engine == "torch" else factory
@@ -107,11 +106,11 @@ def load_model(
 
 def load_network(name_or_path: str, description: ModelDescription) -> Network:
     """The described network with its weights, on the CPU, in fp32. Raises ModelError."""
-    path = locate(name_or_path)
+    path = weights_path(name_or_path, description)
     if description.architecture == TORCHSCRIPT:
-        return cast(Network, load_scripted(path.with_suffix(SUFFIX), description))
+        return cast(Network, load_scripted(path, description))
     network = build(description)
-    load_weights(network, path.with_suffix(".safetensors"), description)
+    load_weights(network, path, description)
     return network
 
 

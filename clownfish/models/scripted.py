@@ -17,9 +17,6 @@ from torch import Tensor, nn
 from clownfish.errors import ModelError
 from clownfish.models.description import ModelDescription
 
-TORCHSCRIPT = "torchscript"
-SUFFIX = ".pt"
-
 
 class Scripted(nn.Module):
     """The program with `embed` and `head`: its own, or its logits for an embedding and nothing after it."""
