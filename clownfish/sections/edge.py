@@ -100,8 +100,8 @@ class Uplink(Section):
     """Name of the remote model that shall answer. Empty: any with the local model's classes."""
     codec: Annotated[Plugin, OneOf(CODECS)] = field(default_factory=cheapest_codec)
     """How frames become bytes. Left out: `h264` where PyAV is installed (the extra `video`), which the workers need,
-    too, then; without it `jpeg`, of five times the bytes. On filmed streams `h264` cost about a point of the remote's
-    accuracy, on drawn ones none (docs/evaluation/codecs.md); a greater quality costs less and sends more."""
+    too, then; without it `jpeg`, of five times the bytes. On filmed streams `h264` cost about half a point of the
+    remote's accuracy, on drawn ones none (docs/evaluation/codecs.md); a greater quality costs less and sends more."""
     backlog: Annotated[int, Bounds(ge=1, le=10_000)] = 16
     """Selected windows that may wait for credit; the newest wins."""
     waits: bool = False
