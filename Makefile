@@ -7,6 +7,9 @@ PIP := $(BIN)/pip --disable-pip-version-check
 # What an edge box may use, beside what it always needs. pip judges markers by the machine it runs on; uv by the one that is asked for.
 EDGE_EXTRAS := torch video onnx mqtt kafka parquet web otel
 
+# Tests that start graphs, links and benches have the machine for themselves; the others share it.
+ALONE := tests/graph tests/net tests/services tests/test_bench.py tests/test_engines.py tests/test_doctor.py
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check check-jetson format bench clean
 
@@ -18,8 +21,13 @@ setup: $(VENV)/.dev ## Set up everything for development in .venv
 demo: $(VENV)/.run ## Play a stream through edge and cloud on this machine, and sum up (no data, no network needed)
 	$(BIN)/clownfish run puppets:test/0 --seconds 60 --picture runs/demo.png --web $(DEMO_ARGS)
 
-test: $(VENV)/.dev ## Run the tests
+test: $(VENV)/.dev ## Run the tests (PYTEST_ARGS="tests/test_gate.py -k …": some of them)
+ifdef PYTEST_ARGS
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+else
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests $(addprefix --ignore ,$(ALONE))
+	$(BIN)/python -m pytest $(ALONE)
+endif
 
 check: $(VENV)/.dev ## Lint and types
 	$(BIN)/ruff check .
