@@ -327,7 +327,7 @@ def test_settings_of_figure_7_are_the_papers(context: Context) -> None:
 NOTES = Path(__file__).parent.parent / "docs" / "evaluation"
 
 
-@pytest.mark.parametrize("path", sorted(NOTES.glob("*/*.csv")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", sorted(NOTES.glob("**/*.csv")), ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_the_figures_in_the_notes_are_of_todays_columns_and_have_their_pictures(path: Path) -> None:
     """Where this fails, make them anew: docs/evaluation/README.md says how."""
     if path.stem == "claims":
