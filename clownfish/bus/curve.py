@@ -330,7 +330,7 @@ def in_words(kind: int, value: int, endpoint: str, curve: Credentials | None) ->
         )
     return (  # a router with keys may hang up before the other side has read which mechanism it wants
         f"{endpoint} breaks off each handshake: it wants CURVE and this device came without: give it key and "
-        "router_key (clownfish keys new); or what listens there is no router of this release"
+        "router_key (clownfish keys new), or what listens there is no router of this release"
     )
 
 
