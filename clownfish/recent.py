@@ -53,6 +53,7 @@ class Recent:
             raise ValueError(f"a timeline needs room, got {capacity=}")
         self.labels = list(classes)
         self.capacity = capacity
+        self._told = len(self.labels)
         self._places = {label: place for place, label in enumerate(classes)}
         self._truth_of = truth_of
         self._streams: dict[str, _Stream | None] = dict.fromkeys(streams)
@@ -72,6 +73,13 @@ class Recent:
                 stream.changed.clear()
                 stream.fresh = False
         return found
+
+    def grown_labels(self) -> list[str] | None:
+        """All labels, where there are more than when this was last called; who comes anew changes nothing of that."""
+        if len(self.labels) == self._told:
+            return None
+        self._told = len(self.labels)
+        return self.labels
 
     def whole(self) -> dict[str, dict[str, Any]]:
         """Likewise, all rows of all streams: what one who comes anew has to know."""
@@ -94,7 +102,6 @@ class Recent:
             return
         if isinstance(message, End):
             stream.ended = message.reason
-            stream.fresh |= False
             stream.changed |= set(list(stream.rows)[-1:])  # so that it is told
             return
         if isinstance(message, Event) and not message.what.startswith(("sent", "dropped")):

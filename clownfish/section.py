@@ -53,11 +53,17 @@ Name = Annotated[str, Bounds(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Endpoint = Annotated[str, Bounds(pattern=r"^(tcp://[^\s:]+:\d{1,5}|tcp://\[[0-9a-fA-F:]+\]:\d{1,5}|ipc://.+)$")]
 
 
+def host_port(address: str) -> tuple[str, int]:
+    """Of `tcp://HOST:PORT` or `HOST:PORT`, as settings have validated them; an IPv6 address without its brackets."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def is_exposed(endpoint: str) -> bool:
     """Whether others than this host may reach the endpoint. A name other than `localhost` may mean any address."""
     if not endpoint.startswith("tcp://"):
         return False
-    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    host, _ = host_port(endpoint)
     try:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -73,15 +73,13 @@ def plan(config: Config) -> list[Spec]:
         specs += [Spec("sink", sink.name) for sink in config.sinks]
         if config.record is not None:
             specs.append(Spec("record"))
-        if config.page is not None:
-            specs.append(Spec("page"))
         if config.link is not None:
             specs.append(Spec("link"))
         specs.append(Spec("fusion"))
         if config.uplink is not None:
             specs += [Spec("uplink"), Spec("filter")]
         specs += [Spec("local"), Spec("window"), Spec("capture")]
-    watchers = [Spec(name) for name in ("metrics", "trace") if getattr(config, name) is not None]
+    watchers = [Spec(name) for name in ("page", "metrics", "trace") if getattr(config, name) is not None]
     return [*watchers, *specs]
 
 

@@ -35,8 +35,8 @@ class _Capture:
         self._stream = stream
         self._live = stream.pace == "realtime"
         self._log = process.log.bind(stream=stream.name)
-        if page is not None and process.config.page is not None:
-            self._show_every_ns = int(0.95e9 / process.config.page.frames_per_s)
+        shown_per_s = process.config.page.frames_per_s if process.config.page is not None else 0.0
+        self._show_every_ns = int(0.95e9 / shown_per_s) if shown_per_s else 0
         own = stream in process.config.streams[:STREAMS]
         self._label = f'{{stream="{stream.name if own else OTHER}"}}'
         self._pending = 0
@@ -74,7 +74,7 @@ class _Capture:
             frame = Frame(self._stream.name, self._epoch, n, capture_ns, self._live, pixels)
             if self._page is not None and capture_ns - self._shown_ns >= self._show_every_ns:
                 self._shown_ns = capture_ns
-                loop.call_soon_threadsafe(self._page.try_send, frame)
+                loop.call_soon_threadsafe(self._show, frame)
             if not self._live:
                 loop.call_soon_threadsafe(self._taken)
                 asyncio.run_coroutine_threadsafe(self._outbox.put(frame), loop).result()
@@ -122,6 +122,10 @@ class _Capture:
             return
         self._taken()
         self._outbox.try_send(frame)
+
+    def _show(self, frame: Frame) -> None:
+        if self._page is not None and not self._stopped:  # else the socket is closed
+            self._page.try_send(frame)
 
     def _taken(self) -> None:
         """A frame goes out."""

@@ -13,6 +13,7 @@ import time
 from clownfish.errors import ConfigError
 from clownfish.messages import LinkShape
 from clownfish.process import Process, run
+from clownfish.section import host_port
 from clownfish.shaping import Shape, Shaper
 
 _READ_BYTES = 4096
@@ -107,7 +108,7 @@ class _Link:
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
 
-        host, port = _address(near)
+        host, port = host_port(near)
         try:
             return await asyncio.start_server(connected, host, port, limit=2 * _READ_BYTES)
         except OSError as error:
@@ -115,7 +116,7 @@ class _Link:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, far: str) -> None:
         try:
-            far_reader, far_writer = await asyncio.open_connection(*_address(far), limit=2 * _READ_BYTES)
+            far_reader, far_writer = await asyncio.open_connection(*host_port(far), limit=2 * _READ_BYTES)
         except OSError:  # no router yet: the uplink tries again
             writer.close()
             return
@@ -131,11 +132,6 @@ class _Link:
             self._directions -= {up, down}
             writer.close()
             far_writer.close()
-
-
-def _address(endpoint: str) -> tuple[str, int]:
-    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-    return host, int(port)
 
 
 def _words(shape: Shape) -> str:

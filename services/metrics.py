@@ -18,6 +18,7 @@ from clownfish.health import SUPERVISOR, ready_processes, verdict_of
 from clownfish.httpd import Request, Response, Server
 from clownfish.messages import Status
 from clownfish.process import WATCH_SOCKET, Process, run
+from clownfish.section import host_port
 from clownfish.settings import Metrics
 
 _RETRY_S = 5.0
@@ -28,8 +29,7 @@ _PROCESSES = 1024
 class _Metrics:
     def __init__(self, process: Process, settings: Metrics) -> None:
         self._process = process
-        host, _, port = settings.listen.rpartition(":")
-        self._host, self._port = host.strip("[]"), int(port)
+        self._host, self._port = host_port(settings.listen)
         self._token = _token(settings.token_file)
         self._inbox = process.bus.subscriber(process.config.ipc(WATCH_SOCKET), "watch", (Status,))
         self._statuses: dict[str, Status] = {}

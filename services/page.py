@@ -9,7 +9,6 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from clownfish.codecs.jpeg import Jpeg
@@ -19,9 +18,10 @@ from clownfish.metrics import Histogram
 from clownfish.notes import PAGE
 from clownfish.process import WATCH_SOCKET, Process, run
 from clownfish.recent import COLUMNS, Recent
+from clownfish.section import host_port
 from clownfish.settings import Config, Page
 from clownfish.shaping import Shape
-from clownfish.sources import is_live, open_source, truth_of
+from clownfish.sources import is_live, truth_of
 from clownfish.web.access import Access, read_token
 from clownfish.web.server import Page as Server
 from clownfish.web.server import frame, ticks
@@ -60,17 +60,20 @@ class _Page:
         self._news: set[str] = set()
         self._frames: dict[str, Frame] = {}
         self._pictures: dict[str, bytes] = {}
-        self._labels_told = 0
         self._shape = Shape()
         self._link = process.bus.outbox(config.ipc("link"), "link", hwm=8) if config.link is not None else None
         self._notes_inbox = process.bus.inbox(config.ipc(PAGE), "notes", (Note,), hwm=1000)
         self._frame_inbox = process.bus.inbox(config.ipc("page-frames"), "frames", (Frame,), hwm=16, large=True)
         self._status_inbox = process.bus.subscriber(config.ipc(WATCH_SOCKET), "statuses", (Status,))
-        self.server = Server(Access(token), self.whole, None if self._link is None else self.steer, self._missed)
+        steer = None if self._link is None else self.steer
+        self.server = Server(Access(token), self.whole, steer, self._missed, self._refused)
         process.before_status(lambda: process.counters.set("viewers", self.server.viewers))
 
     def _missed(self) -> None:
         self._process.counters.add('dropped{reason="viewer"}')
+
+    def _refused(self) -> None:
+        self._process.counters.add('refused{reason="access"}')
 
     # -- in
 
@@ -115,9 +118,8 @@ class _Page:
                 said["streams"] = changes
             if news:
                 said["services"] = {name: self._statuses[name] for name in sorted(news)}
-            if len(self._recent.labels) != self._labels_told:
-                said["labels"] = self._recent.labels
-                self._labels_told = len(self._recent.labels)
+            if (labels := self._recent.grown_labels()) is not None:
+                said["labels"] = labels
             if said or pictures:
                 self.server.broadcast(frame(said, pictures))
 
@@ -128,25 +130,19 @@ class _Page:
     def whole(self) -> bytes:
         """Everything, for one who comes anew."""
         config = self._process.config
-        self._labels_told = len(self._recent.labels)
         said = {
             "graph": config.graph.name,
             "names": self._names,
             "columns": COLUMNS,
             "labels": self._recent.labels,
-            "window": {"size": config.window.size, "stride": config.window.stride},
             "theta": config.fusion.theta,
             "capacity": self._recent.capacity,
             "cloud": config.uplink is not None,
             "link": None if self._link is None else _said(self._shape),
             "streams": self._recent.whole(),
             "services": self._statuses,
-            "fps": self._fps(),
         }
         return frame(said, [(self._names.index(name), made) for name, made in self._pictures.items()])
-
-    def _fps(self) -> dict[str, float]:
-        return {stream.name: _fps_of(stream.source, stream.fps) for stream in self._process.config.streams}
 
     def steer(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
         """Change the simulated link. Raises ValueError, TypeError."""
@@ -173,28 +169,12 @@ def _ms(ns: float | None) -> float | None:
     return None if ns is None else round(ns / 1e6, 2)
 
 
-@cache
-def _fps_of(source: str, fps: float | None) -> float:
-    """As the stream says of itself; 30 where it is live, and opening it would take it from capture."""
-    if fps is not None:
-        return fps
-    if is_live(source):
-        return 30.0
-    try:
-        opened = open_source(source)
-    except ClownfishError:
-        return 30.0
-    opened.close()
-    return opened.fps
-
-
 async def serve(process: Process) -> None:
     settings = process.config.page
     if settings is None:
         raise ConfigError("[page] is missing: it says where browsers find this page")
     os.nice(_NICE)
     token = read_token(settings.token_file)
-    host, _, port = settings.listen.rpartition(":")
     service = _Page(process, settings, token)
     process.ready(f"http://{settings.listen}/")
     try:
@@ -203,7 +183,7 @@ async def serve(process: Process) -> None:
             service.take_frames(),
             service.take_statuses(),
             service.tick(),
-            service.server.serve(host.strip("[]"), int(port)),
+            service.server.serve(*host_port(settings.listen)),
         )
     finally:
         service.server.close()

@@ -75,6 +75,15 @@ def test_the_end_of_a_stream_is_told() -> None:
     assert recent.changes()["cam"]["ended"] == "end of file"
 
 
+def test_a_label_that_is_new_is_told_to_those_who_follow_whoever_comes_meanwhile() -> None:
+    recent = Recent(CLASSES, ["cam"], lambda stream, t: "dance")
+    assert recent.grown_labels() is None
+    noted(recent, local(0))
+    assert recent.whole()  # one who comes anew is told all, and takes nothing from the others
+    assert recent.grown_labels() == [*CLASSES, "dance"]
+    assert recent.grown_labels() is None
+
+
 def test_streams_that_are_not_its_own_are_left_out() -> None:
     recent = Recent(CLASSES, ["cam"])
     noted(recent, local(0, stream="other"))

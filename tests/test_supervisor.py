@@ -51,11 +51,23 @@ def names(folder: Path) -> list[str]:
             ["metrics", "trace", "router"],
         ),
         (
+            {**CLOUD, "page": {}},
+            ["page", "router", "worker-0", "worker-1"],
+        ),
+        (
             {**EDGE, "uplink": {}, "router": {}},
             ["router", "sink-a", "sink-b", "fusion", "uplink", "filter", "local", "window", "capture"],
         ),
     ],
-    ids=["cloud", "worker", "edge without a cloud", "edge that is recorded", "watched router", "edge and router"],
+    ids=[
+        "cloud",
+        "worker",
+        "edge without a cloud",
+        "edge that is recorded",
+        "watched router",
+        "cloud with a page",
+        "edge and router",
+    ],
 )
 def test_the_sections_of_the_file_decide_what_starts(tree: dict[str, Any], processes: list[str]) -> None:
     assert [spec.process for spec in plan(validate(tree, "test"))] == processes

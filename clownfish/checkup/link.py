@@ -11,8 +11,8 @@ from pathlib import Path
 
 from clownfish.bus import Bus, Credentials, credentials, fresh_routing_id
 from clownfish.checkup.finding import Finding, fault, in_thread, ok
-from clownfish.checkup.ports import host_port
 from clownfish.errors import ClownfishError
+from clownfish.section import host_port
 from clownfish.settings import Config
 
 _CONNECT_S, HANDSHAKE_S = 3.0, 4.0

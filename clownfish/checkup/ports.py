@@ -6,13 +6,8 @@ import errno
 import socket
 
 from clownfish.checkup.finding import Finding, fault, ok, warning
+from clownfish.section import host_port
 from clownfish.settings import Config
-
-
-def host_port(address: str) -> tuple[str, int]:
-    """Of `tcp://HOST:PORT` or `HOST:PORT`; an IPv6 address without its brackets."""
-    host, _, port = address.removeprefix("tcp://").rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def wanted(config: Config) -> dict[str, str]:
@@ -23,7 +18,7 @@ def wanted(config: Config) -> dict[str, str]:
             listeners[f"[router] {name}"] = getattr(config.router, name)
     if config.link is not None and config.streams:
         listeners |= {"[link] control": config.link.control, "[link] data": config.link.data}
-    if config.page is not None and config.streams:
+    if config.page is not None:
         listeners["[page] listen"] = config.page.listen
     if config.metrics is not None:
         listeners["[metrics] listen"] = config.metrics.listen

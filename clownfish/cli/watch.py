@@ -11,6 +11,7 @@ from importlib.util import find_spec
 
 from clownfish.errors import ConfigError
 from clownfish.lab.free_port import free_port
+from clownfish.section import host_port
 from clownfish.settings import Config, Page
 
 LIBRARIES = ("starlette", "uvicorn", "websockets")
@@ -25,13 +26,13 @@ def check_extra() -> None:
 
 def listen_on(wanted: str) -> str:
     """HOST:PORT for the page of a demonstration: as wanted, or with another port where that one is taken."""
-    host, _, port = wanted.rpartition(":")
+    host, port = host_port(wanted)
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host.strip("[]"), int(port)))
+            probe.bind((host, port))
         except OSError:
-            return f"{host}:{free_port()}"
+            return f"{wanted.rpartition(':')[0]}:{free_port()}"
     return wanted
 
 

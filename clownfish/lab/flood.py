@@ -22,6 +22,7 @@ from clownfish.bus import Bus, Credentials, Dealer, Encoded, fresh_routing_id, n
 from clownfish.errors import ClownfishError
 from clownfish.keys import Key, read_public, read_secret
 from clownfish.protocol import FrameData, WindowRequest
+from clownfish.section import host_port
 
 _SIZES = (1, 20, 200, 2000)
 _OVERSIZED_EVERY = 5000
@@ -126,10 +127,10 @@ class Flood:
                 self._count(kind)
 
     async def _foreign(self, endpoint: str) -> None:
-        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+        host, port = host_port(endpoint)
         while not self._over:
             with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection(host, int(port))
+                _, writer = await asyncio.open_connection(host, port)
                 writer.write(os.urandom(1000))
                 await asyncio.sleep(0.01)
                 writer.transport.abort()

@@ -9,7 +9,7 @@ import asyncio
 import sys
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import WebSocketException
 
 
 async def _look(url: str) -> None:
@@ -18,8 +18,8 @@ async def _look(url: str) -> None:
             async with connect(url, max_size=None, compression=None) as socket:
                 async for _ in socket:
                     pass
-        except (OSError, ConnectionClosed):
-            await asyncio.sleep(0.2)  # the page comes up later than we do
+        except (OSError, WebSocketException):
+            await asyncio.sleep(0.2)  # the page comes up later than we do, and goes before
 
 
 async def _all(url: str, count: int) -> None:

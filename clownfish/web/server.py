@@ -60,8 +60,9 @@ class _Viewer:
 
 
 class Page:
-    """`whole` makes what a viewer is told who comes anew, or was behind; `steer` is asked to change the link, and
-    raises ValueError in words for people; None: there is no link to change."""
+    """`whole` makes what a viewer is told who comes anew, or was behind. `steer` is asked to change the link, and
+    raises ValueError in words for people; None: there is no link to change. `missed` is called for each tick that a
+    viewer did not get, `refused` for each request that was not let in."""
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class Page:
         whole: Callable[[], bytes],
         steer: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
         missed: Callable[[], None] = lambda: None,
+        refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._access = access
         self._whole = whole
@@ -85,6 +87,7 @@ class Page:
                 ]
             ),
             access,
+            refused,
         )
 
     @property
@@ -178,14 +181,17 @@ class Page:
 class _Guarded:
     """Lets in who may look, sets the cookie, and says what a browser may do with what it gets."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, refused: Callable[[], None]) -> None:
         self._app = app
         self._access = access
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = HTTPConnection(scope)
         given = connection.query_params.get("token")
         refusal = self._access.refusal(connection.headers, connection.cookies, given)
+        if refusal is not None:
+            self._refused()
         if refusal is not None and scope["type"] == "websocket":
             await WebSocket(scope, receive, send).close(_POLICY_VIOLATION, refusal[:100])
             return

@@ -130,10 +130,12 @@ async def test_a_viewer_sees_the_past_rewritten_and_cuts_the_link(run_dir: Path,
 
 async def test_who_should_not_look_does_not(run_dir: Path, material: Material) -> None:
     (port,) = free_ports(1)
-    async with Graph(tree_of(run_dir, material, port, cloud=False)):
+    async with Graph(tree_of(run_dir, material, port, cloud=False)) as graph:
         ask = lambda *arguments: asyncio.to_thread(request, port, *arguments)  # noqa: E731
         assert (await ask("/", {}))[0] == 200
+        assert graph.counter("page", 'refused{reason="access"}') == 0
         assert (await ask("/", {"Host": "evil.example"}))[0] == 403
+        assert graph.counter("page", 'refused{reason="access"}') == 1
         assert (await ask("/link", {"Origin": f"http://127.0.0.1:{port}"}, b"{}"))[0] == 404  # there is none to steer
         assert (await ask("/../../etc/passwd", {}))[0] == 404
         with pytest.raises(Exception, match=r"rejected|403"):

@@ -58,6 +58,32 @@ async def test_measured_keeps_one_window_before_another_whatever_the_credit(
         await it.requests(3)
 
 
+async def test_only_the_credit_that_answers_a_ping_tells_a_round_trip(run_dir: Path, local_only: Material) -> None:
+    async with cloud(run_dir, local_only, in_flight="measured") as it:
+        await it.hello()
+        await until(lambda: bool(it.heard(Ping)), "a beat", 20)
+        it.tell(Credit(9, 1 << 20, 60_000))  # as after an answer: it may come at any time
+        it.tell(Credit(9, 1 << 20, 60_000, 999))  # of a Ping that was never sent
+        answered: set[int] = set()
+
+        def rtt_ms() -> float:
+            it.process.publish()
+            return it.process.counters.gauges()["link_rtt_ms"]
+
+        def answer_pings() -> bool:
+            for ping in it.heard(Ping):
+                assert isinstance(ping, Ping)
+                if ping.sequence not in answered:
+                    answered.add(ping.sequence)
+                    it.tell(Credit(9, 1 << 20, 60_000, ping.sequence))
+            return rtt_ms() > 0
+
+        pings = len(it.heard(Ping))
+        await until(lambda: len(it.heard(Ping)) > pings, "both have been heard by now", 20)
+        assert rtt_ms() == 0
+        await until(answer_pings, "its own number tells", 20)
+
+
 async def test_a_setting_changes_codec_and_size_and_all_frames_of_a_window_are_of_one(
     run_dir: Path, local_only: Material
 ) -> None:

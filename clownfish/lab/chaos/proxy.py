@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from clownfish.section import host_port
+
 _CHUNK = 64 * 1024
 
 
@@ -44,10 +46,10 @@ class Proxy:
 
     async def start(self) -> None:
         for endpoint in self._endpoints:
-            host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+            host, port = host_port(endpoint)
 
             async def connect(
-                reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str = host, port: int = int(port)
+                reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str = host, port: int = port
             ) -> None:
                 await self._connect(reader, writer, host, port)
 

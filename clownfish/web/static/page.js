@@ -10,7 +10,7 @@ const SILENCE_MS = 3000;
 const SOURCES = ["local", "fused", "remote"];
 const SAID = { local: "edge", fused: "fused with the cloud", remote: "cloud", corrected: "corrected by the cloud" };
 
-const state = { names: [], columns: [], labels: [], theta: 0.5, capacity: 600, streams: new Map(), services: {}, link: null, fps: {}, window: { size: 16, stride: 4 } };
+const state = { names: [], columns: [], labels: [], theta: 0.5, capacity: 600, streams: new Map(), services: {}, link: null };
 const cards = new Map();
 let heard = 0;
 let dirty = true;
@@ -47,7 +47,7 @@ function read(data) {
 }
 
 function take(said) {
-  for (const key of ["graph", "names", "columns", "labels", "theta", "capacity", "cloud", "link", "fps", "window"]) {
+  for (const key of ["graph", "names", "columns", "labels", "theta", "capacity", "cloud", "link"]) {
     if (key in said) state[key] = said[key];
   }
   if ("names" in said) begin();
