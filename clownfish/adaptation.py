@@ -52,7 +52,7 @@ class Adaptation:
         self._meter = LinkMeter()
         self._bounds = uplink.in_flight == "measured" or uplink.adaptive is not None
         self._pinged: tuple[int, float] | None = None
-        """Whether the router's last word ended a window: the Credit behind it is no answer to a Ping."""
+        """The Ping that waits for its Credit: its number, and when it went."""
         if uplink.adaptive is not None:
             self._adapt(uplink.adaptive)
         process.before_status(self._publish)
