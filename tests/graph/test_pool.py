@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)
 
 AT = Endpoints.tcp()
 PATIENCE_S = 100.0
+CREDIT = 4
+"""A worker under load holds one window that it works on, which it finishes, and others, which it hands back."""
 RAY_PATIENCE_S = 300.0
 """Ray is eight processes, most of them Python, and gives their start up after half a minute: on a machine that is busy
 with other things it needs several."""
@@ -48,7 +50,7 @@ async def pool(kind: Tree, models: Path) -> AsyncIterator[Graph]:
     folder = harness.folder()
     tree = cloud_tree(folder, write_model(models, "slow", width=1.0, seed=1), AT)
     tree["router"] |= {"windows_per_edge": 16}
-    tree["worker"] |= {"credit": 1}
+    tree["worker"] |= {"credit": CREDIT}
     rules = {"up_delay_ms": 10.0, "up_after_s": 1.0, "down_after_s": 2.0, "cooldown_s": 1.0}
     tree["pool"] = {**kind, **rules, "max_workers": 2}
     try:
@@ -99,6 +101,7 @@ async def test_a_pool_of_processes_grows_and_shrinks_and_drains_without_a_window
         edge.signal("capture", signal.SIGCONT)
         await settled(cloud, 2)
         assert len(workers(cloud)) == 2
+        await until(lambda: cloud.gauge("router", "held") == 2 * CREDIT, "both are under load", PATIENCE_S)
         dead = cloud.signal("pool", signal.SIGTERM)
         await until(lambda: cloud.log("router").count("worker drained") == 2, "both hand back what they hold")
         await until(lambda: cloud.is_back("pool", dead), "the supervisor brings the pool back")
