@@ -102,6 +102,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
     **dict.fromkeys(("starlette", "uvicorn"), ("clownfish.web.server",)),
     "websockets": ("clownfish.lab.viewers",),
+    "playwright": ("clownfish.lab.browser",),
     "grpc": ("clownfish.lab",),
     "opentelemetry": ("services.trace",),
     "ray": ("clownfish.pools.ray", "clownfish.lab.ray_serve"),
