@@ -264,7 +264,9 @@ class Load:
             self._late.append(time.monotonic() - due)
             self._send_window(self.sessions[number])
         due = min(self._beats[0][0], self._sends[0][0] if self._sends else now + most_s)
-        for descriptor, _ in self._poll.poll(max(0.0, min(most_s, due - time.monotonic()))):
+        wait_s = max(0.0, min(most_s, due - time.monotonic()))
+        select.select([self._poll], [], [], wait_s)  # epoll counts in milliseconds: what is due would go out in bursts
+        for descriptor, _ in self._poll.poll(0):
             self._hear[descriptor]()
 
     def _add(self, peer: Peer, hear: Callable[[list[bytes], int], None], beat: Callable[[], None]) -> None:
