@@ -153,6 +153,8 @@ class WorkerPool(Generic[P]):
             return [self._drop(job, "quarantined")]
         todo = self._try_canary(job, now)
         if not job.trial:
+            if not self._room and (worker := self._roster.free_for(job.asks)) is not None:
+                return [*todo, self._give(job, worker, now)]  # as if it had waited, and its turn had come at once
             self._room.put(job)
         return todo + self._settle(now)
 
@@ -209,7 +211,7 @@ class WorkerPool(Generic[P]):
     def next_timer(self) -> float | None:
         """When `timer` has something to do, in seconds of the caller's clock; None: nothing to wait for."""
         times = (self._room.next_deadline(), self._dues.next(), self._trials.next())
-        return min((each for each in times if each is not None), default=None)
+        return min([each for each in times if each is not None], default=None)
 
     def timer(self, now: float) -> list[Instruction[P]]:
         """Evicts workers that are silent or hung, and drops what has waited past its deadline."""
@@ -281,6 +283,8 @@ class WorkerPool(Generic[P]):
 
     def _settle(self, now: float) -> list[Instruction[P]]:
         """Ends every event: drops what is overdue, assigns what can be assigned, makes the queue fit."""
+        if not self._room:
+            return []
         todo: list[Instruction[P]] = [self._drop(job, "expired") for job in self._room.overdue(now)]
         while (pick := self._pick()) is not None:
             job, worker = pick
@@ -295,10 +299,7 @@ class WorkerPool(Generic[P]):
         if not self._roster.has_room:
             return None
         for queue, turns in self._room.queues():
-            suspect = queue.failed_by is not None
-            kinds = [kind for kind in self._roster.kinds() if self._roster.serves(kind, queue.asks)]
-            free = [self._roster.freest(kind, suspect, queue.failed_by) for kind in kinds]
-            best = min((each for each in free if each is not None), key=lambda each: len(each.jobs), default=None)
+            best = self._roster.free_for(queue.asks, queue.failed_by)
             if best is not None:
                 return turns.first(), best
         return None

@@ -48,7 +48,7 @@ it has seen them: a hundred thousand frames kept as objects stopped the router f
 
 @dataclass(slots=True)
 class _Stream:
-    runs: OrderedDict[int, _Run] = field(default_factory=OrderedDict)  # the first begun first; none is empty
+    runs: dict[int, _Run] = field(default_factory=dict)  # the first begun first; none is empty
     seen_in: dict[int, tuple[int, int]] = field(default_factory=dict)  # frame number → its newest (run, place)
     pictures: int = 0
 
@@ -75,8 +75,10 @@ class FrameCache:
         kind = (frames.codec, frames.width, frames.height)
         for n, run, at, data in zip(frames.numbers, frames.runs, frames.places, frames.data, strict=True):
             if at == 0:
-                stream = stream or self._streams.setdefault(place, _Stream())
-                self._remove(stream, run)
+                if stream is None:
+                    stream = self._streams[place] = _Stream()
+                if run in stream.runs:
+                    self._remove(stream, run)
                 stream.runs[run] = (*kind, (n,), (data,))
             elif stream is not None and _continues(before := stream.runs.get(run), kind, at):
                 stream.runs[run] = (*kind, (*before[3], n), (*before[4], data))
@@ -103,7 +105,8 @@ class FrameCache:
         stream = self._streams.get((session, key))
         if stream is None:
             return Found((), tuple(frames))
-        places = {n: stream.seen_in[n] for n in frames if n in stream.seen_in}
+        seen_in = stream.seen_in
+        places = {n: seen_in[n] for n in frames if n in seen_in}
         needed = _needed(places)
         if sum(needed.values()) > MAX_PICTURES:
             places = {n: at for n, at in places.items() if at[1] == 0}
@@ -111,21 +114,29 @@ class FrameCache:
         begin: dict[int, int] = {}
         numbers: list[int] = []
         codecs: list[str] = []
+        ats: list[int] = []
         data: list[bytes] = []
         size = (0, 0)
         for run, count in needed.items():
-            codec, *of_run, its_numbers, its_data = stream.runs[run]
-            size = size if begin else (of_run[0], of_run[1])
+            codec, width, height, its_numbers, its_data = stream.runs[run]
+            size = size if begin else (width, height)
             begin[run] = len(data)
+            if count == 1:  # most are pictures that stand alone
+                numbers.append(its_numbers[0])
+                codecs.append(codec)
+                ats.append(0)
+                data.append(its_data[0])
+                continue
             numbers += its_numbers[:count]
             codecs += [codec] * count
+            ats += range(count)
             data += its_data[:count]
         return Found(
-            tuple([begin[run] + place for run, place in (places[n] for n in frames if n in places)]),
+            tuple([begin[places[n][0]] + places[n][1] for n in frames if n in places]),
             tuple([n for n in frames if n not in places]),
             tuple(numbers),
             tuple(codecs),
-            tuple([at for count in needed.values() for at in range(count)]),
+            tuple(ats),
             tuple(data),
             *size,
         )

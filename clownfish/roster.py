@@ -23,6 +23,8 @@ Classes = tuple[str, ...]
 
 _KNOWN_MODELS = 64
 """Models that are remembered as having been here, for what is said to an edge that asks for another."""
+_ASKED = 256
+"""Answers of `why_not` that are kept: every beat of every edge asks anew."""
 _TOLD_MODELS = 8
 """The newest of them are named: a message has its bounds."""
 
@@ -76,6 +78,7 @@ class Roster(Generic[J]):
         self._free: dict[Kind, _Held[J]] = {}  # each kind's members with room, by how many jobs they hold
         self._where: dict[bytes, int] = {}  # in which of those lists each is
         self._of_kind: dict[Kind, int] = {}
+        self._why_not: dict[Kind, str | None] = {}  # of those who have asked since a worker came or went
 
     def __len__(self) -> int:
         return len(self._members)
@@ -103,12 +106,14 @@ class Roster(Generic[J]):
             self._known.popitem(last=False)
         self._members[member.id] = member
         self._of_kind[member.kind] = self._of_kind.get(member.kind, 0) + 1
+        self._why_not.clear()
         self.moved(member)
 
     def pop(self, worker: bytes) -> Member[J] | None:
         member = self._members.pop(worker, None)
         if member is not None:
             self._leave(member)
+            self._why_not.clear()
             self._of_kind[member.kind] -= 1
             if not self._of_kind[member.kind]:
                 del self._of_kind[member.kind]
@@ -135,6 +140,12 @@ class Roster(Generic[J]):
                     return member
         return None
 
+    def free_for(self, asks: Kind, failed_by: bytes | None = None) -> Member[J] | None:
+        """Of the members that serve who asks so and have room, one that holds least; not `failed_by`, who failed it."""
+        suspect = failed_by is not None
+        free = [self.freest(kind, suspect, failed_by) for kind in self.kinds() if self.serves(kind, asks)]
+        return min((each for each in free if each is not None), key=lambda each: len(each.jobs), default=None)
+
     def serves(self, kind: Kind, asks: Kind) -> bool:
         """Whether a worker of this kind may take a job that asks so.
 
@@ -151,6 +162,13 @@ class Roster(Generic[J]):
 
         None where one does, or where one may still come: there is none at all, or one with that model was here.
         """
+        if asks not in self._why_not:
+            if len(self._why_not) >= _ASKED:
+                self._why_not.clear()
+            self._why_not[asks] = self._find_why_not(asks)
+        return self._why_not[asks]
+
+    def _find_why_not(self, asks: Kind) -> str | None:
         if not self._members or any(self.serves(kind, asks) for kind in self.kinds()):
             return None
         classes, model = asks

@@ -132,9 +132,13 @@ class _Router:
     async def run(self) -> None:
         """Until cancelled. A guard that fails ends the process: nobody comes in unguarded."""
         guards = [self._guard.run()] if self._guard is not None else []
-        answering = self._process.spawn(self._process.run_together(self.workers(), self._alarm.run(), *guards))
+        answering = self._process.spawn(
+            self._process.run_together(self._workers.each(self._from_worker), self._alarm.run(), *guards)
+        )
         try:
-            await self._process.run_together(self.control(), self.data(), _outcome(answering))
+            await self._process.run_together(
+                self._control.each(self._on_control), self._data.each(self._on_data), _outcome(answering)
+            )
         except asyncio.CancelledError:
             await self._drain()
             raise
@@ -147,26 +151,25 @@ class _Router:
                 await within(self._emptied.wait(), _DRAIN_S)
         self._do(self._edges.farewell("this router ends"))
 
-    async def control(self) -> None:
-        async for edge, message in self._control:
-            now = time.monotonic()
-            if self._over(edge, now, cost=_HELLO_COST if isinstance(message, Hello) else 1) is not None:
-                continue  # a Ping that is not answered ends nothing: the next one is
-            if isinstance(message, Hello):
-                self._do(self._edges.hello(edge, message, now))
-                self._process.log.info("edge connected", edge=message.edge, classes=len(message.classes))
-            else:
-                self._do(self._edges.ping(edge, now, message.sequence))
+    def _on_control(self, edge: bytes, message: Hello | Ping) -> None:
+        now = time.monotonic()
+        if self._over(edge, now, cost=_HELLO_COST if isinstance(message, Hello) else 1) is not None:
+            return  # a Ping that is not answered ends nothing: the next one is
+        if isinstance(message, Hello):
+            self._do(self._edges.hello(edge, message, now))
+            self._process.log.info("edge connected", edge=message.edge, classes=len(message.classes))
+        else:  # it puts off what is due, and brings nothing closer
+            self._carry_out(self._edges.ping(edge, now, message.sequence))
 
-    async def data(self) -> None:
-        async for edge, message in self._data:
-            now = time.monotonic()
-            if isinstance(message, WindowRequest):
-                self._do(self._edges.request(edge, message, now, self._over(edge, now, 0, message.stream)))
-                continue
-            frames = message.together
+    def _on_data(self, edge: bytes, message: FrameData | Frames | WindowRequest) -> None:
+        now = time.monotonic()
+        if isinstance(message, WindowRequest):
+            self._do(self._edges.request(edge, message, now, self._over(edge, now, 0, message.stream)))
+            return
+        frames, over = message.together, None
+        if self._limits is not None:
             over = self._over(edge, now, sum(map(len, frames.data)), frames.stream, cost=len(frames.data))
-            self._edges.frames(edge, frames, over)
+        self._edges.frames(edge, frames, over)
 
     def _over(
         self, edge: bytes, now: float, size_bytes: int = 0, stream: str | None = None, cost: float = 1
@@ -186,25 +189,24 @@ class _Router:
             for peer in socket.cut(device):
                 self._do(self._pool.gone(peer, now))
 
-    async def workers(self) -> None:
-        async for worker, message in self._workers:
-            now = time.monotonic()
-            if isinstance(message, Done):
-                if message.error:
-                    self._process.log.warning("a worker could not answer", job=message.job, error=message.error)
-                self._do(self._pool.finished(worker, message.job, not message.error, now), message)
-            elif isinstance(message, Progress):
-                todo = self._pool.progress(worker, message.done, now)
-                if not todo:
-                    self._workers.try_send(worker, Pulse(message.done))
-                self._do(todo)
-            elif isinstance(message, Ready):
-                self._ready(worker, message, now)
-            else:
-                self._process.log.info("worker drained", worker=message.worker)
-                self._do(self._pool.goodbye(worker, now, message.keeps))
-            if not self._pool.held:
-                self._emptied.set()
+    def _from_worker(self, worker: bytes, message: Ready | Progress | Done | Goodbye) -> None:
+        now = time.monotonic()
+        if isinstance(message, Done):
+            if message.error:
+                self._process.log.warning("a worker could not answer", job=message.job, error=message.error)
+            self._do(self._pool.finished(worker, message.job, not message.error, now), message)
+        elif isinstance(message, Progress):
+            todo = self._pool.progress(worker, message.done, now)
+            if not todo:
+                self._workers.try_send(worker, Pulse(message.done))
+            self._do(todo)
+        elif isinstance(message, Ready):
+            self._ready(worker, message, now)
+        else:
+            self._process.log.info("worker drained", worker=message.worker)
+            self._do(self._pool.goodbye(worker, now, message.keeps))
+        if not self._pool.held:
+            self._emptied.set()
 
     def _ready(self, worker: bytes, ready: Ready, now: float) -> None:
         self._process.log.info("worker ready", worker=ready.worker, model=ready.model, classes=len(ready.classes))
@@ -218,6 +220,12 @@ class _Router:
 
     def _do(self, instructions: Iterable[Instruction[Found] | EdgeInstruction], done: Done | None = None) -> None:
         """Carry out what pool and edges decided; `done` is the worker's answer that they decided on."""
+        self._carry_out(instructions, done)
+        self._alarm.look()
+
+    def _carry_out(
+        self, instructions: Iterable[Instruction[Found] | EdgeInstruction], done: Done | None = None
+    ) -> None:
         for each in instructions:
             now = time.monotonic()
             if isinstance(each, Tell):
@@ -226,7 +234,7 @@ class _Router:
                 self._submitted[each.edge, each.key] = now
                 self._tracer.say(each.key, "submitted")
                 job = (each.edge, each.key, each.classes, each.found, each.deadline)
-                self._do(self._pool.submit(*job, now, each.model))
+                self._carry_out(self._pool.submit(*job, now, each.model))
             elif isinstance(each, Assign):
                 self._process.histogram("queued").add((now - self._submitted.pop((each.edge, each.key), now)) * 1e9)
                 self._tracer.say(each.key, "assigned")
@@ -238,25 +246,24 @@ class _Router:
                 self._tracer.say(each.key, "answered")
                 self._compare(each, done)
                 answer = Answer(*each.key, done.p, each.model, done.model_ms)
-                self._do(self._edges.finished(each.edge, answer))
+                self._carry_out(self._edges.finished(each.edge, answer))
             elif isinstance(each, Shadowed):
                 assert done is not None  # likewise
                 self._compare(each, done)
             elif isinstance(each, Drop):
                 self._submitted.pop((each.edge, each.key), None)
                 self._tracer.say(each.key, f"dropped {each.reason}")
-                self._do(self._edges.finished(each.edge, Dropped(*each.key, each.reason)))
+                self._carry_out(self._edges.finished(each.edge, Dropped(*each.key, each.reason)))
             elif isinstance(each, Evicted):
                 self._process.log.warning("worker evicted", worker=each.name, reason=each.reason)
                 self._workers.try_send(each.worker, Again(f"evicted: {each.reason}"))
-                self._do(self._edges.regrant())
+                self._carry_out(self._edges.regrant())
             elif isinstance(each, AskReady):
                 self._workers.try_send(each.worker, Again("this worker is not known here"))
             else:
                 self._process.log.info("edge gone", edge=each.name)
                 for drop in self._pool.edge_gone(each.edge):
                     self._submitted.pop((drop.edge, drop.key), None)
-        self._alarm.look()
 
     def _compare(self, answered: Answered | Shadowed, done: Done) -> None:
         if self._canary is not None:
@@ -275,7 +282,7 @@ class _Router:
         left_ms = max(0, int((assign.deadline - now) * 1000))
         job = Job(assign.job, found.codecs, found.places, found.frames, found.width, found.height, left_ms, found.data)
         if not self._workers.try_send(assign.worker, job):
-            self._do(self._pool.gone(assign.worker, now))
+            self._carry_out(self._pool.gone(assign.worker, now))
 
     def _timer(self) -> None:
         now = time.monotonic()
@@ -283,8 +290,10 @@ class _Router:
         self._do(self._edges.timer(now))
 
     def _next_timer(self) -> float | None:
-        times = (self._pool.next_timer(), self._edges.next_timer())
-        return min((each for each in times if each is not None), default=None)
+        pool, edges = self._pool.next_timer(), self._edges.next_timer()
+        if pool is None or edges is None:
+            return pool if edges is None else edges
+        return min(pool, edges)
 
 
 async def _outcome(task: asyncio.Future[None]) -> None:

@@ -24,7 +24,8 @@ import zmq.asyncio
 
 from clownfish import wire
 from clownfish.bus.curve import WAITING, Credentials, Guard, credentials, monitor_of, new_pair, public_half
-from clownfish.bus.sockets import Count, Dealer, Encoded, GuardedRouter, Inbox, Outbox, Publisher, Router, Socket
+from clownfish.bus.routers import GuardedRouter, Router
+from clownfish.bus.sockets import Count, Dealer, Encoded, Inbox, Outbox, Publisher, Socket
 from clownfish.errors import ConfigError
 from clownfish.fields import MAX_FRAME_BYTES
 from clownfish.keys import Key, KeyFolder, Role

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,22 +12,19 @@ import zmq.asyncio
 from zmq.backend import Socket as PlainSocket
 
 from clownfish import wire
-from clownfish.bus.curve import Connection, Credentials, Guard, trouble, user_id
+from clownfish.bus.curve import Credentials, trouble
 from clownfish.errors import WireError
-from clownfish.keys import KEY_CHARACTERS, Role
 from clownfish.log import get_logger
 from clownfish.within import within
 
 Count = Callable[[str], None]
 
-_CONNECTIONS = 16_384
-"""Connections that a guarded socket remembers; the longest silent is forgotten, and known again when it speaks."""
-_TURN_S = 0.001
+TURN_S = 0.001
 """A socket on which messages do not cease lets others have the loop after so long."""
 # plain numbers: pyzmq's enums cost more than what they ask for
 _EVENTS, _FD, _MORE = int(zmq.EVENTS), int(zmq.FD), int(zmq.RCVMORE)
-_NOBLOCK, _SEND_MORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
-_IN, _OUT = int(zmq.POLLIN), int(zmq.POLLOUT)
+NOBLOCK, _SEND_MORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
+IN, _OUT = int(zmq.POLLIN), int(zmq.POLLOUT)
 
 
 class Socket:
@@ -43,6 +39,7 @@ class Socket:
         self._plain = PlainSocket(shadow=socket.underlying)  # the same one, without pyzmq's asyncio around it
         self.name = name
         self._count = count
+        self._received, self._sent = f'received{{socket="{name}"}}', f'sent{{socket="{name}"}}'
         self._allowed = allowed
         self._copy = not large
         self._malformed_logged = False
@@ -56,26 +53,35 @@ class Socket:
 
     def close(self, linger_ms: int = 0) -> None:
         """Safe to call twice. `linger_ms`: how long unsent messages may still leave."""
-        if self._watched_by is not None and not self.closed:
-            self._watched_by.remove_reader(int(self._plain.get(_FD)))
-            for waiting in self._waiting.values():
-                waiting.cancel()
+        self._unwatch()
+        for waiting in self._waiting.values():
+            waiting.cancel()
         self._socket.close(linger=linger_ms)
 
     def look(self) -> None:
         """Read EVENTS, and wake whoever waits for what is possible now."""
-        events = self._plain.get(_EVENTS)
+        self._possible(int(self._plain.get(_EVENTS)))
+
+    def _possible(self, events: int) -> None:
         for event, waiting in self._waiting.items():
-            if int(events) & event and not waiting.done():
+            if events & event and not waiting.done():
                 waiting.set_result(None)
 
+    def _watch(self, notice: Callable[[], None]) -> None:
+        """Call `notice` whenever the descriptor gives its sign."""
+        self._watched_by = asyncio.get_running_loop()
+        self._watched_by.add_reader(int(self._plain.get(_FD)), notice)
+
+    def _unwatch(self) -> None:
+        if self._watched_by is not None and not self.closed:
+            self._watched_by.remove_reader(int(self._plain.get(_FD)))
+        self._watched_by = None
+
     async def _until(self, event: int) -> None:
-        """Until the socket can be read (_IN) or written (_OUT)."""
-        loop = asyncio.get_running_loop()
+        """Until the socket can be read (IN) or written (_OUT)."""
         if self._watched_by is None:
-            self._watched_by = loop
-            loop.add_reader(int(self._plain.get(_FD)), self.look)
-        waiting = self._waiting[event] = loop.create_future()
+            self._watch(self.look)
+        waiting = self._waiting[event] = asyncio.get_running_loop().create_future()
         self.look()
         try:
             await waiting
@@ -89,28 +95,28 @@ class Socket:
             try:
                 parts = self._receive()
             except zmq.Again:
-                await self._until(_IN)
+                await self._until(IN)
                 turned = time.monotonic()
                 continue
             yield parts
-            if time.monotonic() - turned > _TURN_S:
+            if time.monotonic() - turned > TURN_S:
                 await asyncio.sleep(0)
                 turned = time.monotonic()
 
     def _receive(self) -> list[Any]:
         """Raises zmq.Again where nothing has come."""
         if self._copy:
-            return [self._plain.recv(_NOBLOCK), *self._rest()]
-        frames = [self._plain.recv(_NOBLOCK, copy=False)]
+            return [self._plain.recv(NOBLOCK), *self._rest()]
+        frames = [self._plain.recv(NOBLOCK, copy=False)]
         while frames[-1].more:
-            frames.append(self._plain.recv(_NOBLOCK, copy=False))
+            frames.append(self._plain.recv(NOBLOCK, copy=False))
         return [frame.buffer for frame in frames]
 
     def _rest(self) -> list[bytes]:
         """What follows the first part of a message that has come: it is here as well."""
         parts = []
         while self._plain.get(_MORE):
-            parts.append(self._plain.recv(_NOBLOCK))
+            parts.append(self._plain.recv(NOBLOCK))
         return parts
 
     def _decode(self, parts: list[Any]) -> Any | None:
@@ -125,7 +131,7 @@ class Socket:
                     "malformed message dropped, further ones are only counted", socket=self.name, error=str(error)
                 )
             return None
-        self._count(f'received{{socket="{self.name}"}}')
+        self._count(self._received)
         return message
 
     def _try_send(self, parts: list[Any], dropped: str) -> bool:
@@ -133,7 +139,7 @@ class Socket:
         if self._puts.locked() or not self._send(parts):  # where a `put` waits the socket is full
             self._count(f'dropped{{socket="{self.name}",reason="{dropped}"}}')
             return False
-        self._count(f'sent{{socket="{self.name}"}}')
+        self._count(self._sent)
         return True
 
     async def _put(self, parts: list[Any]) -> None:
@@ -141,15 +147,15 @@ class Socket:
         async with self._puts:
             while not self._send(parts):
                 await self._until(_OUT)
-        self._count(f'sent{{socket="{self.name}"}}')
+        self._count(self._sent)
 
     def _send(self, parts: list[Any]) -> bool:
         """False where there is no room, or nobody to send to."""
         send, copy = self._plain.send, self._copy
         try:
             for part in parts[:-1]:
-                send(part, _NOBLOCK | _SEND_MORE, copy)
-            send(parts[-1], _NOBLOCK, copy)
+                send(part, NOBLOCK | _SEND_MORE, copy)
+            send(parts[-1], NOBLOCK, copy)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 raise
@@ -221,98 +227,6 @@ class Publisher(Socket):
 
     def publish(self, message: Any) -> None:
         self._try_send(_encode(message), "full")
-
-
-class Router(Socket):
-    """ROUTER, bound: `async for peer, message in router`. `peer` is a routing id: an address, not an identity."""
-
-    async def __aiter__(self) -> AsyncIterator[tuple[bytes, Any]]:
-        async for peer, *parts in self._messages():
-            message = self._decode(parts)
-            if message is not None:
-                yield peer, message
-
-    def _receive(self) -> list[Any]:
-        """What is kept of messages from many peers must not hold their buffers: a copy, always."""
-        return [self._plain.recv(_NOBLOCK), *self._rest()]
-
-    def try_send(self, peer: bytes, message: Any) -> bool:
-        """False, and counted, where the peer is gone or does not read."""
-        return self._try_send([peer, *wire.encode(message)], "unroutable")
-
-    def device(self, peer: bytes) -> bytes:
-        """Whose session this is. Without keys a routing id is all that there is to tell peers apart."""
-        return peer
-
-    def cut(self, device: bytes) -> list[bytes]:
-        """Cut the device's connections; returns its peers. Without keys there is none to cut."""
-        return []
-
-
-class GuardedRouter(Router):
-    """ROUTER behind CURVE. `peer` begins with the device's public key, as ZAP found it, and its routing id follows.
-
-    Another device that takes the same routing id is another peer: it can claim no session that is not its own.
-    """
-
-    def __init__(
-        self, socket: zmq.asyncio.Socket, name: str, count: Count, allowed: tuple[type, ...], guard: Guard, role: Role
-    ):
-        super().__init__(socket, name, count, allowed, large=True)
-        self._guard = guard
-        self._role = role
-        self._connections: OrderedDict[bytes, Connection] = OrderedDict()
-
-    async def __aiter__(self) -> AsyncIterator[tuple[bytes, Any]]:
-        async for frame, *parts in self._messages():
-            device = user_id(frame)
-            peer = device.encode() + frame.bytes
-            connection = self._connections.pop(peer, None)
-            shunned = self._guard.shuns(device)
-            if connection is None or (connection.is_cut and not shunned):  # it came back under the same routing id
-                connection = Connection.of(frame, device)
-            if not device or self._guard.keys.device(device, self._role) is None:
-                self._count(f'cut{{socket="{self.name}",reason="revoked"}}')  # it was let in before
-                connection.cut()
-                continue
-            self._connections[peer] = connection
-            if len(self._connections) > _CONNECTIONS:
-                self._connections.popitem(last=False)
-            if shunned:  # what it had sent before it was cut, or before another of its connections was
-                self._count(f'shunned{{socket="{self.name}"}}')
-                connection.cut()
-                continue
-            message = self._decode(parts)
-            if message is not None:
-                yield peer, message
-                continue
-            if self._guard.malformed(device):
-                self._count(f'cut{{socket="{self.name}",reason="malformed"}}')
-                connection.cut()
-
-    def _receive(self) -> list[Any]:
-        try:
-            parts = [self._plain.recv(_NOBLOCK, copy=False), *self._rest()]  # a zmq.Frame knows whose it is
-        except zmq.Again:
-            self._guard.door.read(self.name, drained=True)
-            raise
-        self._guard.door.read(self.name, drained=False)
-        return parts
-
-    def try_send(self, peer: bytes, message: Any) -> bool:
-        """False, and counted, where the peer is gone or does not read."""
-        return super().try_send(peer[KEY_CHARACTERS:], message)
-
-    def device(self, peer: bytes) -> bytes:
-        """The public key that the peer proved to have."""
-        return peer[:KEY_CHARACTERS]
-
-    def cut(self, device: bytes) -> list[bytes]:
-        """Cut the device's connections; returns its peers."""
-        peers = [peer for peer in self._connections if self.device(peer) == device]
-        for peer in peers:
-            self._connections.pop(peer).cut()
-        return peers
 
 
 class Dealer(Socket):
