@@ -30,6 +30,14 @@ FRAMES_BYTES = 32 * 1024
 """What frames that travel in one message may have together: 65 ms at 4 Mbit/s, for which a newer window waits."""
 
 
+_LONGEST_BEAT_S, _SHORTEST_BEAT_S = 1.0, 0.05
+
+
+def beat_s(lease_ms: int) -> float:
+    """How long after a Ping the next one goes, where this lease was granted: two of three may be late and it holds."""
+    return min(_LONGEST_BEAT_S, max(_SHORTEST_BEAT_S, lease_ms / 3000))
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """Opens a session: who asks, which classes its local model answers with, in order, and which model shall answer."""
@@ -42,7 +50,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Edge → router on control, from the loop that does the work. Answered with Credit."""
+    """Edge → router on control, each `beat_s`, from the loop that does the work. Answered with Credit."""
 
     sequence: int
 

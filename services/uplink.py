@@ -33,6 +33,7 @@ from clownfish.protocol import (
     Ping,
     Refused,
     WindowRequest,
+    beat_s,
     in_messages,
 )
 from clownfish.tracer import Tracer
@@ -42,7 +43,8 @@ from clownfish.zoo import read_classes
 _FROM_ROUTER = (Credit, Refused, Missing, Answer, Dropped, Again)
 _SILENCE_S = 3.0
 """A router that was connected and says nothing for this long, before its first lease, is given up."""
-_PING_S = 0.5
+_LOOK_S = 0.5
+"""How often a session looks whether it is over."""
 _RETRY_S, _MAX_RETRY_S = 0.1, 5.0
 _CONNECTED = "connected"
 _REASON = re.compile(r"[a-z_]{1,40}")
@@ -85,6 +87,7 @@ class _Uplink:
         """Of the windows in flight: when they went, and when they were captured."""
         self._heard = 0.0
         self._granted = False
+        self._beat_s = _LOOK_S
         self._work = asyncio.Event()
         self._left = asyncio.Event()
         """Set when a window leaves the backlog."""
@@ -211,12 +214,14 @@ class _Uplink:
         raise _SessionOver(why)
 
     async def _beat(self, control: Dealer) -> None:
-        sequence = 0
+        sequence, due = 0, 0.0
         while time.monotonic() - self._heard < _SILENCE_S:
-            sequence += 1
-            control.try_send(Ping(sequence))
-            self._adaptation.pinged(sequence)
-            await asyncio.sleep(_PING_S)
+            if time.monotonic() >= due:
+                sequence += 1
+                control.try_send(Ping(sequence))
+                self._adaptation.pinged(sequence)
+                due = time.monotonic() + self._beat_s
+            await asyncio.sleep(min(_LOOK_S, self._beat_s))
         raise _SessionOver("the router says nothing any more")
 
     async def _hear(self, control: Dealer) -> None:
@@ -225,7 +230,7 @@ class _Uplink:
             self._heard = now
             self._adaptation.heard(message, now)
             if isinstance(message, Credit):
-                self._granted = True
+                self._granted, self._beat_s = True, beat_s(message.lease_ms)
                 if self._process.text != _CONNECTED:  # also after a refusal that has come to an end
                     self._process.say("ready", _CONNECTED)
                 self._backlog.credit(message.windows_total, message.bytes_total, message.lease_ms / 1000, now)

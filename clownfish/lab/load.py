@@ -50,12 +50,14 @@ from clownfish.protocol import (
     Ready,
     Refused,
     WindowRequest,
+    beat_s,
     in_messages,
 )
 
 SIZE, STRIDE, N_W = 16, 4, 6
 CLASSES = tuple(f"class-{i}" for i in range(9))
-_BEAT_S = 0.5
+_BEAT_S = beat_s(3000)
+"""As an uplink does under the lease that a router grants where it is told nothing else."""
 _SETTLE_S = 1.0
 """Of each phase, before what is measured."""
 _READY_S = 30.0
