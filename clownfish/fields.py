@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
 
 from clownfish.errors import WireError
@@ -30,6 +31,11 @@ class Field(NamedTuple):
     unpack: Unpack
 
 
+def as_it_is(value: Any, parts: list[Part]) -> Any:
+    """The `pack` of whatever msgpack can hold."""
+    return value
+
+
 def is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -40,7 +46,7 @@ def plain(check: Callable[[Any], bool], expected: str) -> Field:
             raise WireError(f"{expected} expected, got {str(value)[:80]!r}")
         return value
 
-    return Field(lambda value, parts: value, unpack)
+    return Field(as_it_is, unpack)
 
 
 def tuple_of(item: Field, limit: int) -> Field:
@@ -50,9 +56,9 @@ def tuple_of(item: Field, limit: int) -> Field:
     def unpack(value: Any, parts: Iterator[Part]) -> Any:
         if not isinstance(value, list) or len(value) > limit:
             raise WireError(f"a list of at most {limit} expected, got {str(value)[:80]!r}")
-        return tuple(item.unpack(one, parts) for one in value)
+        return tuple([item.unpack(one, parts) for one in value])
 
-    return Field(pack, unpack)
+    return Field(as_it_is if item.pack is as_it_is else pack, unpack)
 
 
 def table(check_value: Callable[[Any], bool], key: Callable[[Any], bool], convert: Callable[[Any], Any]) -> Field:
@@ -63,7 +69,7 @@ def table(check_value: Callable[[Any], bool], key: Callable[[Any], bool], conver
             raise WireError("a table of names and numbers expected")
         return {k: convert(v) for k, v in value.items()}
 
-    return Field(lambda value, parts: value, unpack)
+    return Field(as_it_is, unpack)
 
 
 def next_part(parts: Iterator[Part], size: int | None = None) -> Part:
@@ -95,10 +101,6 @@ def blob() -> Field:
 INT64 = 1 << 63
 
 
-def _pack_counts(value: Any, parts: list[Part]) -> Any:
-    return list(value)
-
-
 def counts(limit: int) -> Field:
     """Many numbers, checked together: one by one they would cost more than the rest of their message."""
 
@@ -109,7 +111,7 @@ def counts(limit: int) -> Field:
             raise WireError(f"a list of counts expected, got {str(value)[:80]!r}")
         return tuple(value)
 
-    return Field(_pack_counts, unpack)
+    return Field(as_it_is, unpack)
 
 
 def _pack_blobs(value: Any, parts: list[Part]) -> Any:
@@ -124,6 +126,10 @@ def _pack_blobs(value: Any, parts: list[Part]) -> Any:
             shared.clear()
 
     shared_bytes = 0
+    if sum(map(len, value)) < _SHARED_BYTES:  # nearly always
+        shared += value
+        close()
+        return sizes
     for one in value:
         if shared_bytes + len(one) > _SHARED_BYTES:
             close()
@@ -149,10 +155,8 @@ def blobs(limit: int) -> Field:
             if len(blobs) + len(sizes) > limit:
                 raise WireError(f"more than {limit} encoded frames")
             numbers.unpack(sizes, parts)
-            part, begin = next_part(parts, sum(sizes)), 0
-            for size in sizes:
-                blobs.append(bytes(part[begin : begin + size]))
-                begin += size
+            part = next_part(parts, sum(sizes))
+            blobs += [bytes(part[end - size : end]) for size, end in zip(sizes, accumulate(sizes), strict=True)]
         return tuple(blobs)
 
     numbers = counts(limit)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeGuard
+from typing import TypeAlias
 
 from clownfish.messages import StreamKey
 from clownfish.protocol import MAX_PICTURES, MAX_RUN, Frames
@@ -41,16 +41,21 @@ class Found:
     height: int = 0
 
 
-_Run: TypeAlias = tuple[str, int, int, tuple[int, ...], tuple[bytes, ...]]
-"""Codec, width, height; each picture's frame number and data. Tuples alone, which the garbage collector leaves out once
-it has seen them: a hundred thousand frames kept as objects stopped the router for a tenth of a second at a time."""
+_Kind: TypeAlias = tuple[str, int, int]
+"""Codec, width, height."""
 
 
 @dataclass(slots=True)
 class _Stream:
-    runs: dict[int, _Run] = field(default_factory=dict)  # the first begun first; none is empty
-    seen_in: dict[int, tuple[int, int]] = field(default_factory=dict)  # frame number → its newest (run, place)
-    pictures: int = 0
+    """A picture's address is run · MAX_RUN + place. Dictionaries of numbers and bytes, which the garbage collector
+    never looks at: frames kept as objects, or as tuples, stopped the router for tens of milliseconds at a time."""
+
+    lengths: dict[int, int] = field(default_factory=dict)  # run → its pictures; the first begun first; none is empty
+    kinds: dict[int, _Kind] = field(default_factory=dict)  # by run
+    numbers: dict[int, int] = field(default_factory=dict)  # address → frame number
+    data: dict[int, bytes] = field(default_factory=dict)  # address → the encoded picture
+    seen_in: dict[int, int] = field(default_factory=dict)  # frame number → address of its newest picture
+    kind: _Kind = ("", 0, 0)  # the newest run's: all runs of one kind share one tuple
 
 
 class FrameCache:
@@ -77,21 +82,24 @@ class FrameCache:
             if at == 0:
                 if stream is None:
                     stream = self._streams[place] = _Stream()
-                if run in stream.runs:
+                if run in stream.lengths:
                     self._remove(stream, run)
-                stream.runs[run] = (*kind, (n,), (data,))
-            elif stream is not None and _continues(before := stream.runs.get(run), kind, at):
-                stream.runs[run] = (*kind, (*before[3], n), (*before[4], data))
-            else:
+                if stream.kind != kind:
+                    stream.kind = kind
+                stream.kinds[run] = stream.kind
+            elif stream is None or stream.lengths.get(run) != at or at >= MAX_RUN or stream.kinds[run] != kind:
                 self.orphans += 1
                 continue
-            stream.seen_in[n] = (run, at)
-            stream.pictures += 1
+            stream.lengths[run] = at + 1
+            address = run * MAX_RUN + at
+            stream.numbers[address] = n
+            stream.data[address] = data
+            stream.seen_in[n] = address
             self.size_bytes += len(data) + OVERHEAD_BYTES
         if stream is None:
             return
         self._streams.move_to_end(place)
-        while stream.pictures > self.frames_per_stream:
+        while len(stream.data) > self.frames_per_stream:
             self._evict(place)
         while self.size_bytes > self.capacity_bytes and self._streams:
             self._evict(next(iter(self._streams)))
@@ -106,67 +114,49 @@ class FrameCache:
         if stream is None:
             return Found((), tuple(frames))
         seen_in = stream.seen_in
-        places = {n: seen_in[n] for n in frames if n in seen_in}
+        places = {n: divmod(seen_in[n], MAX_RUN) for n in frames if n in seen_in}
         needed = _needed(places)
         if sum(needed.values()) > MAX_PICTURES:
             places = {n: at for n, at in places.items() if at[1] == 0}
             needed = _needed(places)
         begin: dict[int, int] = {}
-        numbers: list[int] = []
-        codecs: list[str] = []
-        ats: list[int] = []
-        data: list[bytes] = []
-        size = (0, 0)
+        addresses: list[int] = []
         for run, count in needed.items():
-            codec, width, height, its_numbers, its_data = stream.runs[run]
-            size = size if begin else (width, height)
-            begin[run] = len(data)
-            if count == 1:  # most are pictures that stand alone
-                numbers.append(its_numbers[0])
-                codecs.append(codec)
-                ats.append(0)
-                data.append(its_data[0])
-                continue
-            numbers += its_numbers[:count]
-            codecs += [codec] * count
-            ats += range(count)
-            data += its_data[:count]
+            begin[run] = len(addresses)
+            addresses += range(run * MAX_RUN, run * MAX_RUN + count)
+        first = next(iter(needed), None)
         return Found(
             tuple([begin[places[n][0]] + places[n][1] for n in frames if n in places]),
             tuple([n for n in frames if n not in places]),
-            tuple(numbers),
-            tuple(codecs),
-            tuple(ats),
-            tuple(data),
-            *size,
+            tuple([stream.numbers[address] for address in addresses]),
+            tuple([stream.kinds[run][0] for run, count in needed.items() for _ in range(count)]),
+            tuple([address % MAX_RUN for address in addresses]),
+            tuple([stream.data[address] for address in addresses]),
+            *(stream.kinds[first][1:] if first is not None else (0, 0)),
         )
 
     def forget(self, session: bytes) -> None:
         """The session is over."""
         for place in [place for place in self._streams if place[0] == session]:
-            self.size_bytes -= sum(_cost(run) for run in self._streams.pop(place).runs.values())
+            stream = self._streams.pop(place)
+            self.size_bytes -= sum(map(len, stream.data.values())) + OVERHEAD_BYTES * len(stream.data)
 
     def _evict(self, place: _Place) -> None:
         stream = self._streams[place]
-        self.evicted += self._remove(stream, next(iter(stream.runs)))
-        if not stream.runs:
+        self.evicted += self._remove(stream, next(iter(stream.lengths)))
+        if not stream.lengths:
             del self._streams[place]
 
-    def _remove(self, stream: _Stream, number: int) -> int:
-        """Take a run out, if it is here; returns its pictures."""
-        run = stream.runs.pop(number, None)
-        if run is None:
-            return 0
-        for place, n in enumerate(run[3]):
-            if stream.seen_in.get(n) == (number, place):
+    def _remove(self, stream: _Stream, run: int) -> int:
+        """Take a run out; returns its pictures."""
+        count = stream.lengths.pop(run)
+        del stream.kinds[run]
+        for address in range(run * MAX_RUN, run * MAX_RUN + count):
+            n = stream.numbers.pop(address)
+            if stream.seen_in.get(n) == address:
                 del stream.seen_in[n]
-        self.size_bytes -= _cost(run)
-        stream.pictures -= len(run[3])
-        return len(run[3])
-
-
-def _continues(run: _Run | None, kind: tuple[str, int, int], place: int) -> TypeGuard[_Run]:
-    return run is not None and run[:3] == kind and len(run[3]) == place < MAX_RUN
+            self.size_bytes -= len(stream.data.pop(address)) + OVERHEAD_BYTES
+        return count
 
 
 def _needed(places: dict[int, tuple[int, int]]) -> dict[int, int]:
@@ -176,7 +166,3 @@ def _needed(places: dict[int, tuple[int, int]]) -> dict[int, int]:
         if place >= needed.get(run, 0):
             needed[run] = place + 1
     return needed
-
-
-def _cost(run: _Run) -> int:
-    return sum(map(len, run[4])) + OVERHEAD_BYTES * len(run[4])

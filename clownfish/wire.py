@@ -9,8 +9,9 @@ peer's: no pickle, no extension types.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 import msgpack
@@ -21,6 +22,7 @@ from clownfish.errors import WireError
 from clownfish.fields import INT64 as _INT64
 from clownfish.fields import MAX_FRAME_BYTES, MAX_TABLE, Part
 from clownfish.fields import Field as _Field
+from clownfish.fields import as_it_is as _as_it_is
 from clownfish.fields import blob as _blob
 from clownfish.fields import blobs as _blobs
 from clownfish.fields import counts as _counts
@@ -180,7 +182,7 @@ _FIELDS: dict[str, _Field] = {
     "state": _one_of("starting", "ready", "draining", "failed", "ended"),
     "counters": _table(_is_int, _KEY, int),
     "gauges": _table(lambda v: isinstance(v, (int, float)), _KEY, float),
-    "histograms": _Field(lambda value, parts: value, _unpack_histograms),
+    "histograms": _Field(_as_it_is, _unpack_histograms),
 }
 
 # The few names that mean another thing in one message.
@@ -246,6 +248,20 @@ _NOTED = (
 _LAYOUT: dict[type, list[tuple[str, _Field]]] = {
     kind: [(f.name, _SPECIAL.get((kind, f.name)) or _FIELDS[f.name]) for f in fields(kind)] for kind in KINDS
 }
+
+
+def _values_of(names: list[str]) -> Callable[[Any], Iterable[Any]]:
+    get = attrgetter(*names)
+    return get if len(names) > 1 else lambda message: (get(message),)
+
+
+_VALUES = {kind: _values_of([name for name, _ in layout]) for kind, layout in _LAYOUT.items()}
+"""The fields of a message, in order."""
+_PACKS = {
+    kind: [(place, field.pack) for place, (_, field) in enumerate(layout) if field.pack is not _as_it_is]
+    for kind, layout in _LAYOUT.items()
+}
+"""Those that msgpack does not take as they are."""
 _PREFIX = {kind: MAGIC + bytes((VERSION, number)) for number, kind in enumerate(KINDS)}
 
 
@@ -258,23 +274,26 @@ def encode(message: Any) -> list[Part]:
 
 
 def _pack_fields(message: Any, parts: list[Part]) -> list[Any]:
-    return [field.pack(getattr(message, name), parts) for name, field in _LAYOUT[type(message)]]
+    kind = type(message)
+    values = list(_VALUES[kind](message))
+    for place, pack in _PACKS[kind]:
+        values[place] = pack(values[place], parts)
+    return values
 
 
 def _unpack_fields(kind: type, header: Any, rest: Iterator[Part]) -> Any:
     layout = _LAYOUT[kind]
     if not isinstance(header, list) or len(header) != len(layout):
         raise WireError(f"{kind.__name__}: header is not a list of {len(layout)} fields")
-    values = {}
-    for (name, field), value in zip(layout, header, strict=True):
-        try:
-            values[name] = field.unpack(value, rest)
-        except WireError as error:
-            raise WireError(f"{kind.__name__}.{name}: {error}") from None
-        except UnicodeEncodeError:  # a lone surrogate
-            raise WireError(f"{kind.__name__}.{name}: not a text") from None
+    values: list[Any] = []
     try:
-        return kind(**values)
+        for (_, field), value in zip(layout, header, strict=True):
+            values.append(field.unpack(value, rest))
+    except (WireError, UnicodeEncodeError) as error:
+        why = "not a text" if isinstance(error, UnicodeEncodeError) else error  # a lone surrogate
+        raise WireError(f"{kind.__name__}.{layout[len(values)][0]}: {why}") from None
+    try:
+        return kind(*values)
     except ValueError as error:  # fields that do not go together
         raise WireError(f"{kind.__name__}: {error}") from None
 
