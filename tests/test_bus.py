@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -220,6 +221,86 @@ async def test_no_wake_up_is_lost_between_sends_and_receives(bus: Counted, at: s
     dealers = [bus.dealer(at, "dealer", (Pulse,), routing_id=fresh_routing_id()) for _ in range(10)]
     await asyncio.wait_for(asyncio.gather(*map(play, dealers)), 60)
     echoing.cancel()
+
+
+async def test_no_wake_up_is_lost_where_one_router_sends_while_another_is_read(at: str) -> None:
+    """As edges and workers: what one side says is sent on by the other socket. Nothing else wakes here."""
+    bus = Counted()
+    bus._housekeeping.cancel()
+    sides = [bus.router(f"{at}-{side}", side, (Ping,), max_bytes=1000, insecure=False) for side in "ab"]
+    dealers = [[bus.dealer(f"{at}-{side}", side, (Pulse,), routing_id=b"c%d" % n) for n in range(10)] for side in "ab"]
+    works = [
+        asyncio.ensure_future(here.each(lambda peer, ping, there=there: there.try_send(peer, Pulse(ping.sequence))))
+        for here, there in (sides, reversed(sides))
+    ]
+
+    async def play(n: int) -> None:
+        left, right = dealers[0][n], dealers[1][n]
+        await asyncio.gather(left.met(), right.met())
+        heard = {left: aiter(left), right: aiter(right)}
+        for turn in range(60):
+            sender, hearer = (left, right) if turn % 2 else (right, left)
+            await sender.put(Ping(turn))
+            assert await anext(heard[hearer]) == Pulse(turn)
+
+    try:
+        await asyncio.wait_for(asyncio.gather(*map(play, range(10))), 60)
+    finally:
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+        bus.close(0)
+
+
+async def test_what_goes_wrong_with_a_message_ends_the_hearing_and_another_may_begin(bus: Counted, at: str) -> None:
+    router = bus.router(at, "router", (Ping,), max_bytes=1000, insecure=False)
+    dealer = bus.dealer(at, "dealer", (Pulse,), routing_id=fresh_routing_id())
+    taken: list[int] = []
+
+    def take_small(peer: bytes, message: Ping) -> None:
+        taken.append(message.sequence)
+        if message.sequence > 1:
+            raise ValueError("too large")
+
+    hearing = asyncio.ensure_future(router.each(take_small))
+    for n in range(3):
+        await dealer.put(Ping(n))
+    with pytest.raises(ValueError, match="too large"):
+        await asyncio.wait_for(hearing, 20)
+    assert taken == [0, 1, 2]
+    await dealer.put(Ping(3))
+    async for _, message in router:
+        assert message == Ping(3)
+        break
+    hearing = asyncio.ensure_future(router.each(lambda peer, message: taken.append(message.sequence)))
+    await dealer.put(Ping(4))
+    await until(lambda: taken[-1] == 4, "it is heard", 20)
+    hearing.cancel()
+
+
+async def test_a_router_that_hears_without_end_lets_others_have_the_loop(bus: Counted, at: str) -> None:
+    router = bus.router(at, "router", (Ping,), max_bytes=1000, insecure=False)
+    dealer = bus.dealer(at, "dealer", (Pulse,), routing_id=fresh_routing_id(), hwm=5000)
+    taken: list[int] = []
+
+    def take_slowly(peer: bytes, message: Ping) -> None:
+        taken.append(message.sequence)
+        end = time.monotonic() + 0.0005
+        while time.monotonic() < end:
+            pass
+
+    await dealer.met()
+    for n in range(200):
+        await dealer.put(Ping(n))
+    await until(lambda: zmq.Socket.shadow(router._socket.underlying).poll(0) > 0, "they have come", 20)
+    hearing = asyncio.ensure_future(router.each(take_slowly))
+    turns = 0
+    while len(taken) < 200:
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 20, "the loop turned"
+    assert taken == list(range(200))
+    hearing.cancel()
 
 
 async def test_a_busy_socket_lets_others_have_the_loop(bus: Counted, at: str) -> None:

@@ -7,6 +7,7 @@ CURVE; its stamps are the times of reading.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import time
@@ -50,13 +51,18 @@ class PlainPeer:
     """ZMTP 3.0 with the mechanism NULL."""
 
     def __init__(self, endpoint: str, routing_id: bytes) -> None:
-        self._socket = socket.create_connection(host_port(endpoint), _CONNECT_S)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, _TIMESTAMPNS, 1)
         self._unread = b""
         self._parts: list[bytes] = []
-        self._greet(routing_id)
-        self._socket.setblocking(False)
+        with contextlib.ExitStack() as opened:
+            try:
+                self._socket = opened.enter_context(socket.create_connection(host_port(endpoint), _CONNECT_S))
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._socket.setsockopt(socket.SOL_SOCKET, _TIMESTAMPNS, 1)
+                self._greet(routing_id)
+                self._socket.setblocking(False)
+            except OSError as error:
+                raise ClownfishError(f"no router without keys answers on {endpoint}: {error}") from error
+            opened.pop_all()
 
     @property
     def descriptor(self) -> int:
@@ -99,7 +105,7 @@ class PlainPeer:
         while (ready := _frame(self._unread, len(_GREETING))) is None:
             read = self._socket.recv(4096)
             if not read:
-                raise ClownfishError(f"what listens on {self._socket.getpeername()} speaks no ZMTP 3 without keys")
+                raise ConnectionError("it hangs up in place of a greeting")
             self._unread += read
         self._unread = self._unread[ready[2] :]
 

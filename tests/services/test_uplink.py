@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from clownfish.bus import Outbox, Router
 from clownfish.messages import End, RemoteResult, Window
@@ -25,6 +26,7 @@ from clownfish.protocol import (
     Ping,
     Refused,
     WindowRequest,
+    beat_s,
 )
 from tests.graph.harness import Endpoints, Material, edge_tree, until
 from tests.services.harness import Collector, neighbour, serving
@@ -116,6 +118,11 @@ async def test_nothing_is_sent_without_credit(run_dir: Path, local_only: Materia
         assert it.data.messages == []
         it.tell(Credit(1, 1 << 20, 3000))
         assert [request.t for request in await it.requests(1)] == [0]
+
+
+@pytest.mark.parametrize(("lease_ms", "expected_s"), [(3000, 1.0), (60_000, 1.0), (600, 0.2), (0, 0.05)])
+def test_two_of_three_beats_may_be_late_and_the_lease_holds(lease_ms: int, expected_s: float) -> None:
+    assert beat_s(lease_ms) == expected_s
 
 
 async def test_frames_that_the_router_has_are_not_sent_again(run_dir: Path, local_only: Material) -> None:
