@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,7 +12,8 @@ import zmq.asyncio
 from zmq.backend import Socket as PlainSocket
 
 from clownfish import wire
-from clownfish.bus.curve import Connection, Credentials, Guard, trouble, user_id
+from clownfish.bus.connections import Connections
+from clownfish.bus.curve import Credentials, Guard, admitted, trouble
 from clownfish.errors import WireError
 from clownfish.keys import KEY_CHARACTERS, Role
 from clownfish.log import get_logger
@@ -21,8 +21,6 @@ from clownfish.within import within
 
 Count = Callable[[str], None]
 
-_CONNECTIONS = 16_384
-"""Connections that a guarded socket remembers; the longest silent is forgotten, and known again when it speaks."""
 _TURN_S = 0.001
 """A socket on which messages do not cease lets others have the loop after so long."""
 # plain numbers: pyzmq's enums cost more than what they ask for
@@ -256,31 +254,32 @@ class GuardedRouter(Router):
     """
 
     def __init__(
-        self, socket: zmq.asyncio.Socket, name: str, count: Count, allowed: tuple[type, ...], guard: Guard, role: Role
+        self,
+        socket: zmq.asyncio.Socket,
+        name: str,
+        count: Count,
+        allowed: tuple[type, ...],
+        guard: Guard,
+        role: Role,
+        connections: Connections,
     ):
         super().__init__(socket, name, count, allowed, large=True)
         self._guard = guard
         self._role = role
-        self._connections: OrderedDict[bytes, Connection] = OrderedDict()
+        self._connections = connections
 
     async def __aiter__(self) -> AsyncIterator[tuple[bytes, Any]]:
         async for frame, *parts in self._messages():
-            device = user_id(frame)
+            device, admission = admitted(frame)
             peer = device.encode() + frame.bytes
-            connection = self._connections.pop(peer, None)
-            shunned = self._guard.shuns(device)
-            if connection is None or (connection.is_cut and not shunned):  # it came back under the same routing id
-                connection = Connection.of(frame, device)
+            connection = self._connections.of(frame, admission, peer)
             if not device or self._guard.keys.device(device, self._role) is None:
                 self._count(f'cut{{socket="{self.name}",reason="revoked"}}')  # it was let in before
-                connection.cut()
+                self._connections.cut(connection)
                 continue
-            self._connections[peer] = connection
-            if len(self._connections) > _CONNECTIONS:
-                self._connections.popitem(last=False)
-            if shunned:  # what it had sent before it was cut, or before another of its connections was
+            if self._guard.shuns(device):  # sent before this was cut, or before another of its connections was
                 self._count(f'shunned{{socket="{self.name}"}}')
-                connection.cut()
+                self._connections.cut(connection)
                 continue
             message = self._decode(parts)
             if message is not None:
@@ -288,7 +287,7 @@ class GuardedRouter(Router):
                 continue
             if self._guard.malformed(device):
                 self._count(f'cut{{socket="{self.name}",reason="malformed"}}')
-                connection.cut()
+                self._connections.cut(connection)
 
     def _receive(self) -> list[Any]:
         try:
@@ -309,10 +308,7 @@ class GuardedRouter(Router):
 
     def cut(self, device: bytes) -> list[bytes]:
         """Cut the device's connections; returns its peers."""
-        peers = [peer for peer in self._connections if self.device(peer) == device]
-        for peer in peers:
-            self._connections.pop(peer).cut()
-        return peers
+        return self._connections.cut_all(device)
 
 
 class Dealer(Socket):
