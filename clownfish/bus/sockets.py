@@ -236,7 +236,7 @@ class Router(Socket):
 
     def try_send(self, peer: bytes, message: Any) -> bool:
         """False, and counted, where the peer is gone or does not read."""
-        return self._try_send([peer, *wire.encode(message)], "unroutable")
+        return self._try_send([peer, *_encode(message)], "unroutable")
 
     def device(self, peer: bytes) -> bytes:
         """Whose session this is. Without keys a routing id is all that there is to tell peers apart."""

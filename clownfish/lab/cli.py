@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 PARTS = ("fusion", "replay", "graph", "streams")
-ON_REQUEST = ("hostile", "router", "pool", "page")
+ON_REQUEST = ("hostile", "fickle", "router", "pool", "page")
 """Measured only where asked for: an attack takes minutes; the cloud's parts keep processes to cores of their own."""
 
 
