@@ -18,6 +18,7 @@ from clownfish.filters.context_aware import ContextAware
 from clownfish.lab import rpc
 from clownfish.lab.bench import BenchOptions, Effort, bench, on_cores
 from clownfish.lab.cores import divided
+from clownfish.lab.fickle import fickle_lines
 from clownfish.lab.figures import Figure, Line, Use, batches, figures_table, latencies, numbers, use_table
 from clownfish.lab.free import FreeModel
 from clownfish.lab.fusion_cost import CLASSES, LAGS, filled, fusion_lines, vectors
@@ -278,6 +279,19 @@ def test_a_router_behind_keys_stands_a_flood_of_hostile_messages() -> None:
     assert not re.search(
         r" 0 (read and dropped|without a sess|connections cut|handshakes fail|keys ref)", memory[-1].note
     )
+
+
+@pytest.mark.graph
+def test_an_uplink_has_many_sessions_with_a_router_that_does_not_stay() -> None:
+    folder = harness.folder()
+    try:
+        lines = fickle_lines(folder, 30, lambda text: None)
+    finally:
+        harness.remove(folder)
+    memory, _, descriptors, threads = lines
+    assert not re.search(r"[ (]0 times", memory.note)
+    assert int(memory.note.partition(" ")[0]) >= 30
+    assert (descriptors.measured.value, threads.measured.value) == (0, 0)
 
 
 @pytest.mark.graph

@@ -9,6 +9,8 @@ import numpy as np
 
 _BLOCKS = 12
 """Samples that follow each other are alike: the middle of each twelfth says what they say together."""
+LEAST = 2 * _BLOCKS
+"""Samples."""
 _NORMAL_95 = 1.96
 
 
@@ -29,8 +31,8 @@ def trend(at: Sequence[float], values: Sequence[float]) -> Trend:
     """Theil and Sen: the median of the slopes between all pairs of the blocks' medians, and its interval by Kendall's
     variance (Sen, J. Am. Stat. Assoc. 63, 1968). One jump, or a peak, makes no slope. Raises ValueError for fewer than
     24 samples, or where they are not in order."""
-    if len(at) != len(values) or len(at) < 2 * _BLOCKS:
-        raise ValueError(f"a trend takes {2 * _BLOCKS} samples at least, got {len(at)} places and {len(values)} values")
+    if len(at) != len(values) or len(at) < LEAST:
+        raise ValueError(f"a trend takes {LEAST} samples at least, got {len(at)} places and {len(values)} values")
     x = np.array([np.median(block) for block in np.array_split(np.asarray(at, float), _BLOCKS)])
     y = np.array([np.median(block) for block in np.array_split(np.asarray(values, float), _BLOCKS)])
     if not (np.diff(x) > 0).all():
