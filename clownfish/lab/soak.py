@@ -73,10 +73,12 @@ async def _soak(config: Config, log_dir: Path, options: SoakOptions, say: Callab
         await let_run(supervisor, options.settle_s)
         begin = time.monotonic()
         end = begin + options.minutes * 60
-        while time.monotonic() < end:
-            taken.take(time.monotonic() / 3600, {**pids_of(supervisor), "supervisor": os.getpid()})
-            say(f"{(end - time.monotonic()) / 60:.0f} minutes to go …")
-            await let_run(supervisor, options.every_s)
+        due = begin
+        while (now := time.monotonic()) < end or len(taken.taken["supervisor"]) < LEAST:
+            await asyncio.to_thread(taken.take, now / 3600, {**pids_of(supervisor), "supervisor": os.getpid()})
+            say(f"{max(0.0, end - now) / 60:.0f} minutes to go …")
+            due = max(due + options.every_s, time.monotonic())
+            await let_run(supervisor, due - time.monotonic())
         ended = [name for name, child in supervisor.children.items() if child.restarts]
         if ended:
             raise ClownfishError(f"{', '.join(ended)} ended during the soak: {last_words(log_dir, ended)}")
