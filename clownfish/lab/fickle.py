@@ -32,6 +32,7 @@ from clownfish.protocol import (
     Ping,
     WindowRequest,
 )
+from clownfish.within import within
 
 _ENDS_EVERY, _DIES_EVERY = 10, 250
 """Sessions to one after which the router ends with a word, and without one: then the uplink waits for its lease."""
@@ -142,14 +143,14 @@ async def _measure(place: Path, sessions: int, say: Callable[[str], None]) -> li
     async def goes_on() -> None:
         while True:
             begun.clear()
-            await asyncio.wait_for(begun.wait(), _PATIENCE_S)
+            await within(begun.wait(), _PATIENCE_S)
 
     say("an uplink, and a router that does not stay …")
     router = _Fickle(control, data, on_session)
     await edge.start()
     tasks = []
     try:
-        await asyncio.wait_for(edge.ready.wait(), _READY_S)
+        await within(edge.ready.wait(), _READY_S)
         offering = edge.offer_each(_OFFER_S, 0.0, float("inf"))
         serving = asyncio.ensure_future(router.run(sessions))
         tasks = [serving, asyncio.ensure_future(goes_on()), asyncio.ensure_future(offering)]
