@@ -72,7 +72,7 @@ class Process:
         self._working_since: float | None = None
         self._threaded = False
         self._executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="work")
-        self._tasks: list[asyncio.Task[Any]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._status = self.bus.outbox(config.ipc(STATUS_SOCKET), "status", hwm=4)
         if self.counters.origin == "reset":
             self.log.warning("counters were corrupt and begin anew", file=str(self.run_dir / f"{service}.counters"))
@@ -148,7 +148,7 @@ class Process:
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run beside `serve`; when it fails the process does."""
         task = asyncio.ensure_future(work)
-        self._tasks.append(task)
+        self._tasks.add(task)
         return task
 
     async def run_together(self, *works: Coroutine[Any, Any, None]) -> None:
@@ -162,6 +162,7 @@ class Process:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._tasks.difference_update(tasks)  # what ended it is remembered nowhere: sessions come and go for years
 
     async def _publish_each_second(self) -> None:
         while True:

@@ -21,6 +21,7 @@ from clownfish.dispatch import WorkerPool
 from clownfish.edges import EdgeInstruction, Edges, Submit, Tell
 from clownfish.errors import ConfigError
 from clownfish.framecache import Found
+from clownfish.heap import tend_heap
 from clownfish.jobs import Answered, AskReady, Assign, Drop, Evicted, Instruction, Shadowed
 from clownfish.keys import Key, KeyFolder, Role
 from clownfish.limits import DeviceLimits
@@ -133,7 +134,7 @@ class _Router:
         """Until cancelled. A guard that fails ends the process: nobody comes in unguarded."""
         guards = [self._guard.run()] if self._guard is not None else []
         answering = self._process.spawn(
-            self._process.run_together(self._workers.each(self._from_worker), self._alarm.run(), *guards)
+            self._process.run_together(self._workers.each(self._from_worker), self._alarm.run(), tend_heap(), *guards)
         )
         try:
             await self._process.run_together(

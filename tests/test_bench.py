@@ -18,6 +18,7 @@ from clownfish.filters.context_aware import ContextAware
 from clownfish.lab import rpc
 from clownfish.lab.bench import BenchOptions, Effort, bench, on_cores
 from clownfish.lab.cores import divided
+from clownfish.lab.fickle import fickle_lines
 from clownfish.lab.figures import Figure, Line, Use, batches, figures_table, latencies, numbers, use_table
 from clownfish.lab.free import FreeModel
 from clownfish.lab.fusion_cost import CLASSES, LAGS, filled, fusion_lines, vectors
@@ -271,12 +272,29 @@ def test_a_router_behind_keys_stands_a_flood_of_hostile_messages() -> None:
     assert answers.measured.value > 0
     assert latency.measured.value > 0
     assert "2 edges let in, 2 honest" in answers.note
-    assert [line.what for line in memory[:2]] == ["the router's memory after 200", "the router's memory after 400"]
+    assert [line.what for line in memory[:2]] == ["the router's memory up to 100", "the router's memory up to 200"]
+    assert "its growth" in memory[-2].what
     sent = int(memory[-1].note.partition(" sent")[0].rpartition(" ")[2])
     assert 2000 <= sent < 2200, "the attackers stop together"
     assert not re.search(
         r" 0 (read and dropped|without a sess|connections cut|handshakes fail|keys ref)", memory[-1].note
     )
+
+
+@pytest.mark.graph
+def test_an_uplink_has_many_sessions_with_a_router_that_does_not_stay() -> None:
+    folder = harness.folder()
+    try:
+        lines = fickle_lines(folder, 30, lambda text: None)
+    finally:
+        harness.remove(folder)
+    memory, _, descriptors, threads = lines
+    assert int(memory.note.partition(" ")[0]) >= 30
+    for lie in ("nonsense", "an answer", "a drop", "a frame missed"):
+        assert f" 30 times {lie}" in memory.note
+    for line in (descriptors, threads):
+        [(_, last)] = line.reference.spread
+        assert abs(last - line.reference.value) < 10, "a session leaves none"
 
 
 @pytest.mark.graph

@@ -34,7 +34,7 @@ LAYERS: dict[int | str, set[str]] = {
         "spool", "rates", "eventstates", "kept_events",
     },
     # sockets, signals, processes
-    2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation"},
+    2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation", "heap"},
     # never imported by a service
     "offline": {"training", "evaluation", "lab", "checkup"},
     4: {"cli", "__main__"},

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -148,6 +150,33 @@ async def test_work_that_fails_ends_what_runs_beside_it(run_dir: Path) -> None:
         with pytest.raises(RuntimeError, match="a bug"):
             await it.run_together(endless(), failing())
         assert ended.is_set()
+
+
+async def test_nothing_is_left_of_work_that_has_ended(run_dir: Path) -> None:
+    """An uplink's sessions come and go for years: each left its tasks, and with what ended them all that they held."""
+
+    class Held:
+        pass
+
+    held: list[weakref.ref[Held]] = []
+
+    async def session() -> None:
+        it = Held()
+        held.append(weakref.ref(it))
+        await asyncio.sleep(0)
+        raise RuntimeError("the session is over")
+
+    async def endless() -> None:
+        await asyncio.Event().wait()
+
+    async with process(run_dir) as it:
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="over"):
+                await it.run_together(session(), endless())
+            await asyncio.sleep(0)  # the loop, too, lets go of it
+        gc.collect()
+        assert [each() for each in held] == [None] * 3
+        assert not it._tasks
 
 
 async def test_work_in_the_thread_leaves_the_loop_free(run_dir: Path) -> None:

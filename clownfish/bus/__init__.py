@@ -127,9 +127,9 @@ class Bus:
             return self._keep(Router(socket, name, self._count, allowed, large))
         socket.setsockopt(zmq.RCVHWM, WAITING)
         self._guard.apply(socket, role)
-        self._guard.report(socket, name)
+        connections = self._guard.watch(socket, name)
         self._bind(socket, endpoint)
-        return self._keep(GuardedRouter(socket, name, self._count, allowed, self._guard, role))
+        return self._keep(GuardedRouter(socket, name, self._count, allowed, self._guard, role, connections))
 
     def dealer(
         self,

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket as sockets
+import functools
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,8 +24,9 @@ import zmq.asyncio
 from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
+from clownfish.bus.connections import Connections
 from clownfish.errors import ConfigError
-from clownfish.keys import Key, KeyFolder, Role, read_public, read_secret
+from clownfish.keys import KEY_CHARACTERS, Key, KeyFolder, Role, read_public, read_secret
 from clownfish.limits import DeviceLimits, Shunned
 from clownfish.log import get_logger
 from clownfish.section import is_exposed
@@ -111,12 +112,13 @@ class Guard:
         self._count = count
         self._on_revoked = on_revoked
         self._said: dict[str, float] = {}
-        self._monitored: list[tuple[zmq.asyncio.Socket, zmq.asyncio.Socket, str]] = []
+        self._order = itertools.count(1)
+        self._watched: list[Connections] = []
         self._connects = DeviceLimits(messages_per_s=_CONNECTS_PER_S, bytes_per_s=1, streams=1, burst_s=2)
         self._shunned = Shunned()
         self.door = Door()
-        self._waiting: asyncio.Queue[tuple[list[bytes], str]] = asyncio.Queue(_AT_THE_DOOR)
-        """Who may come in when the door opens: to answer, and which device. Refusals never wait."""
+        self._waiting: asyncio.Queue[tuple[list[bytes], str, int]] = asyncio.Queue(_AT_THE_DOOR)
+        """Who may come in when the door opens: to answer, which device, under which number. Refusals never wait."""
         self._zap = context.socket(
             zmq.ROUTER
         )  # answers in any order, where REP would make each wait for the one before
@@ -126,8 +128,8 @@ class Guard:
 
     async def run(self) -> None:
         """Guard, until cancelled. It begins after the sockets are bound; until then every handshake waits."""
-        reports = [self._report(monitor, name) for _, monitor, name in self._monitored]
-        await asyncio.gather(self._answer(), self._let_in(), self._watch_folder(), *reports)
+        watching = [connections.run() for connections in self._watched]
+        await asyncio.gather(self._answer(), self._let_in(), self._watch_folder(), *watching)
 
     def apply(self, socket: zmq.asyncio.Socket, role: Role) -> None:
         """Before `bind`: the socket takes only clients that ZAP lets in, in this role."""
@@ -137,9 +139,10 @@ class Guard:
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without a handler: nobody, not everybody
         socket.setsockopt(zmq.HANDSHAKE_IVL, 10_000)
 
-    def report(self, socket: zmq.asyncio.Socket, name: str) -> None:
-        """After `bind`: count the socket's failed handshakes, and say of each kind what it means."""
-        self._monitored.append((socket, socket.get_monitor_socket(_FAILURES), name))
+    def watch(self, socket: zmq.asyncio.Socket, name: str) -> Connections:
+        """Before `bind`: follow the socket's connections; count failed handshakes, and say what each kind means."""
+        self._watched.append(Connections(socket, self._order, functools.partial(self._failed, name)))
+        return self._watched[-1]
 
     def malformed(self, device: str) -> bool:
         """The device sent a malformed message. Whether it is shunned from now on: cut its connections then."""
@@ -154,10 +157,8 @@ class Guard:
         return self._shunned.is_out(device.encode(), time.monotonic())
 
     def close(self) -> None:
-        for socket, monitor, _ in self._monitored:
-            if not socket.closed:
-                socket.disable_monitor()
-            monitor.close(0)
+        for connections in self._watched:
+            connections.close()
         self._zap.close(0)
 
     async def _answer(self) -> None:
@@ -191,17 +192,19 @@ class Guard:
                 self._count("connections_limited")
                 await self._zap.send_multipart([*to, b"300", b"too many wait", b"", b""])
             else:
-                self._waiting.put_nowait((to, public))
+                for connections in self._watched:
+                    connections.look()  # the one that asks was accepted before this number
+                self._waiting.put_nowait((to, public, next(self._order)))
 
     async def _let_in(self) -> None:
         while True:
-            to, public = await self._waiting.get()
+            to, public, number = await self._waiting.get()
             if not self.shuns(public):
                 await self.door.wait()
             if self.shuns(public):  # since it asked
                 await self._say_shunned(to)
             else:
-                await self._zap.send_multipart([*to, b"200", b"", public.encode(), b""])
+                await self._zap.send_multipart([*to, b"200", b"", f"{public}{number}".encode(), b""])
 
     async def _say_shunned(self, to: list[bytes]) -> None:
         self._count("connections_shunned")
@@ -245,17 +248,13 @@ class Guard:
         for key in change.added:
             get_logger().info("device authorized", device=key.name, role=key.role)
 
-    async def _report(self, monitor: zmq.asyncio.Socket, name: str) -> None:
-        while True:
-            event = parse_monitor_message(await monitor.recv_multipart())
-            await asyncio.sleep(0)
-            kind, value = int(event["event"]), int(event["value"])
-            if kind == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                continue  # `_answer` has refused it, and said whom
-            reason = {_OTHER_MECHANISM: "other_mechanism", _UNREADABLE: "unreadable"}.get(value, "broken_off")
-            self._count(f'handshakes_failed{{socket="{name}",reason="{reason}"}}')
-            if reason != "broken_off" and self._first_time(f"{name} {reason}"):
-                get_logger().warning("handshake failed, further ones are only counted", socket=name, why=_AT[reason])
+    def _failed(self, name: str, event: int, value: int) -> None:
+        if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            return  # `_answer` has refused it, and said whom
+        reason = {_OTHER_MECHANISM: "other_mechanism", _UNREADABLE: "unreadable"}.get(value, "broken_off")
+        self._count(f'handshakes_failed{{socket="{name}",reason="{reason}"}}')
+        if reason != "broken_off" and self._first_time(f"{name} {reason}"):
+            get_logger().warning("handshake failed, further ones are only counted", socket=name, why=_AT[reason])
 
 
 class Door:
@@ -341,44 +340,13 @@ def monitor_of(socket: zmq.asyncio.Socket) -> zmq.asyncio.Socket:
     return monitor
 
 
-@dataclass
-class Connection:
-    """A connection of a device, as its first message showed it. libzmq can close none; its file descriptor can be."""
-
-    device: str
-    descriptor: int
-    inode: int
-
-    @classmethod
-    def of(cls, frame: zmq.Frame, device: str) -> Connection:
-        descriptor = int(frame.get(zmq.SRCFD))
-        return cls(device, descriptor, _inode(descriptor))
-
-    @property
-    def is_cut(self) -> bool:
-        return not self.inode
-
-    def cut(self) -> None:
-        """Shut it down at once. Where the descriptor is another's by now nothing happens: that one is left alone."""
-        if self.inode and _inode(self.descriptor) == self.inode:
-            with contextlib.suppress(OSError), sockets.socket(fileno=os.dup(self.descriptor)) as connection:
-                connection.shutdown(sockets.SHUT_RDWR)
-        self.inode = 0
-
-
-def user_id(frame: zmq.Frame) -> str:
-    """Whom ZAP let in on the connection that this came by; "" where it let nobody in."""
+def admitted(frame: zmq.Frame) -> tuple[str, int]:
+    """Whom ZAP let in on the connection that this came by, and under which number; "" where it let nobody in."""
     try:
-        return str(frame.get("User-Id"))
+        whom = str(frame.get("User-Id"))
     except zmq.ZMQError:
-        return ""
-
-
-def _inode(descriptor: int) -> int:
-    try:
-        return os.fstat(descriptor).st_ino
-    except OSError:
-        return 0
+        return "", 0
+    return whom[:KEY_CHARACTERS], int(whom[KEY_CHARACTERS:])
 
 
 def _set_key(socket: zmq.asyncio.Socket, option: int, key: str, whose: str) -> None:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeAlias
 
 import zmq
 import zmq.asyncio
 
-from clownfish import wire
-from clownfish.bus.curve import Connection, Guard, user_id
-from clownfish.bus.sockets import IN, NOBLOCK, TURN_S, Count, Socket
+from clownfish.bus.connections import Connections
+from clownfish.bus.curve import Guard, admitted
+from clownfish.bus.sockets import IN, NOBLOCK, TURN_S, Count, Socket, parts_of
 from clownfish.keys import KEY_CHARACTERS, Role
 
 Take: TypeAlias = Callable[[bytes, Any], None]
-
-_CONNECTIONS = 16_384
-"""Connections that a guarded socket remembers; the longest silent is forgotten, and known again when it speaks."""
 
 
 class Router(Socket):
@@ -97,7 +93,7 @@ class Router(Socket):
 
     def try_send(self, peer: bytes, message: Any) -> bool:
         """False, and counted, where the peer is gone or does not read."""
-        return self._try_send([peer, *wire.encode(message)], "unroutable")
+        return self._try_send([peer, *parts_of(message)], "unroutable")
 
     def device(self, peer: bytes) -> bytes:
         """Whose session this is. Without keys a routing id is all that there is to tell peers apart."""
@@ -127,38 +123,39 @@ class GuardedRouter(Router):
     """
 
     def __init__(
-        self, socket: zmq.asyncio.Socket, name: str, count: Count, allowed: tuple[type, ...], guard: Guard, role: Role
+        self,
+        socket: zmq.asyncio.Socket,
+        name: str,
+        count: Count,
+        allowed: tuple[type, ...],
+        guard: Guard,
+        role: Role,
+        connections: Connections,
     ):
         super().__init__(socket, name, count, allowed, large=True)
         self._guard = guard
         self._role = role
-        self._connections: OrderedDict[bytes, Connection] = OrderedDict()
+        self._connections = connections
 
     def _heard(self, parts: list[Any]) -> tuple[bytes, Any] | None:
         frame, *rest = parts
-        device = user_id(frame)
+        device, admission = admitted(frame)
         peer = device.encode() + frame.bytes
-        connection = self._connections.pop(peer, None)
-        shunned = self._guard.shuns(device)
-        if connection is None or (connection.is_cut and not shunned):  # it came back under the same routing id
-            connection = Connection.of(frame, device)
+        connection = self._connections.of(frame, admission, peer)
         if not device or self._guard.keys.device(device, self._role) is None:
             self._count(f'cut{{socket="{self.name}",reason="revoked"}}')  # it was let in before
-            connection.cut()
+            self._connections.cut(connection)
             return None
-        self._connections[peer] = connection
-        if len(self._connections) > _CONNECTIONS:
-            self._connections.popitem(last=False)
-        if shunned:  # what it had sent before it was cut, or before another of its connections was
+        if self._guard.shuns(device):  # sent before this was cut, or before another of its connections was
             self._count(f'shunned{{socket="{self.name}"}}')
-            connection.cut()
+            self._connections.cut(connection)
             return None
         message = self._decode(rest)
         if message is not None:
             return peer, message
         if self._guard.malformed(device):
             self._count(f'cut{{socket="{self.name}",reason="malformed"}}')
-            connection.cut()
+            self._connections.cut(connection)
         return None
 
     def _receive(self) -> list[Any]:
@@ -180,7 +177,4 @@ class GuardedRouter(Router):
 
     def cut(self, device: bytes) -> list[bytes]:
         """Cut the device's connections; returns its peers."""
-        peers = [peer for peer in self._connections if self.device(peer) == device]
-        for peer in peers:
-            self._connections.pop(peer).cut()
-        return peers
+        return self._connections.cut_all(device)

@@ -180,7 +180,7 @@ class Encoded:
         return it
 
 
-def _encode(message: Any) -> list[Any]:
+def parts_of(message: Any) -> list[Any]:
     return message.parts if isinstance(message, Encoded) else wire.encode(message)
 
 
@@ -199,11 +199,11 @@ class Outbox(Socket):
 
     def try_send(self, message: Any) -> bool:
         """Send if there is room; False, and counted, where the receiver does not keep up or is away."""
-        return self._try_send(_encode(message), "full")
+        return self._try_send(parts_of(message), "full")
 
     async def put(self, message: Any) -> None:
         """Wait for room, then send: for streams that are not live, which the graph slows down to its own pace."""
-        await self._put(_encode(message))
+        await self._put(parts_of(message))
 
     async def insist(self, message: Any, patience_s: float = 1.0) -> bool:
         """`put`, for a message that matters more than the next ones; a receiver that is away stops nobody for ever."""
@@ -226,7 +226,7 @@ class Publisher(Socket):
     """PUB, bound: whoever listens hears it; one that does not keep up misses some, and nobody waits."""
 
     def publish(self, message: Any) -> None:
-        self._try_send(_encode(message), "full")
+        self._try_send(parts_of(message), "full")
 
 
 class Dealer(Socket):
@@ -264,10 +264,10 @@ class Dealer(Socket):
 
     def try_send(self, message: Any) -> bool:
         """False, and counted, where no router is connected or the queue is full."""
-        return self._try_send(_encode(message), "full")
+        return self._try_send(parts_of(message), "full")
 
     async def put(self, message: Any) -> int:
         """Wait until a router is connected and there is room; returns the bytes sent."""
-        parts = _encode(message)
+        parts = parts_of(message)
         await self._put(parts)
         return sum(len(part) for part in parts)

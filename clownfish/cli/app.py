@@ -32,7 +32,7 @@ from clownfish.errors import ClownfishError, ConfigError
 from clownfish.evaluation.cli import eval_app
 from clownfish.evaluation.cli.tune import tune_command
 from clownfish.lab.chaos.cli import chaos_command
-from clownfish.lab.cli import bench_command
+from clownfish.lab.cli import bench_command, soak_command
 from clownfish.lab.folder import run_folder
 from clownfish.lab.net.cli import lab_app
 from clownfish.pair import DEFAULT, read_pair
@@ -54,6 +54,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(model_app, name="model")
 lab_app.command("run")(lab_run_command)
 lab_app.command("chaos")(chaos_command)
+lab_app.command("soak")(soak_command)
 app.add_typer(lab_app, name="lab")
 app.command("bench")(bench_command)
 app.command("calibrate")(calibrate_command)

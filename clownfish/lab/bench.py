@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from clownfish.lab.fickle import fickle_lines
 from clownfish.lab.figures import Line, Use, numbers
 from clownfish.lab.fusion_cost import fusion_lines
 from clownfish.lab.hostile import hostile_lines
@@ -36,6 +37,7 @@ class Effort:
     graph_s: float = 20.0
     streams_s: float = 10.0
     hostile_messages: int = 1_000_000
+    fickle_sessions: int = 10_000
     router_s: float = 8.0
     router_edges: int = 1000
     pool_s: float = 15.0
@@ -51,6 +53,7 @@ QUICK = Effort(
     graph_s=6.0,
     streams_s=3.0,
     hostile_messages=20_000,
+    fickle_sessions=500,
     router_s=3.0,
     pool_s=5.0,
     page_repeats=1,
@@ -120,6 +123,8 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> BenchResult:
                 lines += browser_lines(folder / "browser", clip, effort.settle_s, effort.graph_s, say)
             if "hostile" in options.parts:
                 lines += hostile_lines(folder, effort.hostile_messages, effort.graph_s, say)
+            if "fickle" in options.parts:
+                lines += fickle_lines(folder, effort.fickle_sessions, say)
             if "router" in options.parts:
                 more, used = router_lines(folder, effort.router_edges, effort.router_s, say)
                 lines, uses = lines + more, uses + used

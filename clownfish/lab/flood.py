@@ -37,7 +37,7 @@ _PER_CONTEXT = 64
 """Attackers with sockets in one ZeroMQ context, which holds a thousand: each has four, two of them monitors."""
 _NICE = 5
 """Attackers of the real world take nothing of the router's processor but by what they send."""
-_LOOKS = 10
+LOOKS = 100
 
 
 @dataclass
@@ -148,7 +148,7 @@ async def flooding(
 ) -> Counter[str]:
     """A flood from a process of its own; `keys` are files, `router` is its public key.
 
-    `look` is told at each tenth how many were sent. Returns what was sent, by kind. Raises ClownfishError.
+    `look` is told at each hundredth how many were sent. Returns what was sent, by kind. Raises ClownfishError.
     """
     order = json.dumps({"oversized": oversized, "keys": keys, "router": router, "messages": messages})
     process = await asyncio.create_subprocess_exec(
@@ -173,7 +173,7 @@ def _main(order: dict[str, Any]) -> None:
     os.nice(_NICE)
     router = read_public(order["router"])
     bad = [Credentials(read_secret(Path(key)), router) for key in order["keys"]]
-    each = max(1, order["messages"] // _LOOKS)
+    each = max(1, order["messages"] // LOOKS)
 
     parent = os.getppid()
 

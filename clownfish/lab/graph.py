@@ -74,14 +74,14 @@ async def _measure(config: Config, log_dir: Path, settle_s: float, sample_s: flo
     supervisor.on_status = on_status
     try:
         await supervisor.start(wait_for_all=True)
-        await _for(supervisor, settle_s)
+        await let_run(supervisor, settle_s)
         before, cpu_before, begin = dict(seen), _cpu_s(supervisor), time.monotonic()
-        await _for(supervisor, sample_s)
+        await let_run(supervisor, sample_s)
         after, cpu_after, elapsed_s = dict(seen), _cpu_s(supervisor), time.monotonic() - begin
         restarted = [name for name, child in supervisor.children.items() if child.restarts]
         if restarted:
             raise ClownfishError(
-                f"{', '.join(restarted)} ended during the measurement: {_last_words(log_dir, restarted)}"
+                f"{', '.join(restarted)} ended during the measurement: {last_words(log_dir, restarted)}"
             )
         memory = _resident_mb(supervisor)
     finally:
@@ -93,12 +93,12 @@ async def _measure(config: Config, log_dir: Path, settle_s: float, sample_s: flo
     return sample
 
 
-def _last_words(log_dir: Path, processes: list[str]) -> str:
+def last_words(log_dir: Path, processes: list[str]) -> str:
     logs = [(log_dir / f"{name}.log").read_text(errors="replace").strip().splitlines() for name in processes]
     return next((lines[-1] for lines in logs if lines), "their logs say nothing")
 
 
-async def _for(supervisor: Supervisor, seconds: float) -> None:
+async def let_run(supervisor: Supervisor, seconds: float) -> None:
     """Let it run. Raises ClownfishError where the graph fails meanwhile."""
     with contextlib.suppress(asyncio.TimeoutError):
         await within(supervisor.run_until(lambda: False), seconds)
@@ -120,7 +120,7 @@ def _growth(before: Mapping[str, tuple[float, Status]], after: Mapping[str, tupl
     return sample
 
 
-def _pids(supervisor: Supervisor) -> dict[str, int]:
+def pids_of(supervisor: Supervisor) -> dict[str, int]:
     return {
         name: child.process.pid
         for name, child in supervisor.children.items()
@@ -130,7 +130,7 @@ def _pids(supervisor: Supervisor) -> dict[str, int]:
 
 def _cpu_s(supervisor: Supervisor) -> dict[str, float]:
     found = {}
-    for name, pid in _pids(supervisor).items():
+    for name, pid in pids_of(supervisor).items():
         with contextlib.suppress(psutil.Error):
             times = psutil.Process(pid).cpu_times()
             found[name] = float(times.user + times.system)
@@ -139,7 +139,7 @@ def _cpu_s(supervisor: Supervisor) -> dict[str, float]:
 
 def _resident_mb(supervisor: Supervisor) -> dict[str, float]:
     found = {}
-    for name, pid in _pids(supervisor).items():
+    for name, pid in pids_of(supervisor).items():
         with contextlib.suppress(psutil.Error):
             found[name] = psutil.Process(pid).memory_info().rss / 1e6
     return found

@@ -7,6 +7,7 @@ share this machine's cores, so what the honest edges still get is what is left o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,7 @@ from clownfish.lab.chaos.ledger import ANSWERED
 from clownfish.lab.chaos.paced import WINDOW_S
 from clownfish.lab.figures import Figure, Line
 from clownfish.lab.flood import flooding
+from clownfish.lab.trend import trend
 
 T = TypeVar("T")
 
@@ -37,6 +39,10 @@ _LOAD = 0.5
 _DEADLINE_S = 5.0
 _READY_S = 60.0
 _CONTROL_BYTES, _FRAME_BYTES = 300_000, 1 << 20
+_SAMPLE_S = 0.5
+_SHOWN = 20
+"""Parts of the attack that have a line of their own."""
+_MILLION = 1e6
 
 
 @dataclass
@@ -58,8 +64,49 @@ class _Phase:
         return Figure(float(p50), "ms", (("p99", float(p99)),))
 
 
+@dataclass
+class _Memory:
+    """The router's, in MB, over the attack."""
+
+    now: Callable[[], float]
+    fresh: list[float] = field(default_factory=list)
+    """Since the last look."""
+    looks: list[tuple[int, float, float]] = field(default_factory=list)
+    """Messages sent; middle and highest value since the look before."""
+
+    async def sample(self) -> None:
+        while True:
+            self.fresh.append(self.now())
+            await asyncio.sleep(_SAMPLE_S)
+
+    def look(self, sent: int) -> None:
+        self.fresh.append(self.now())
+        self.looks.append((sent, float(np.median(self.fresh)), max(self.fresh)))
+        self.fresh.clear()
+
+    def lines(self, before_mb: float) -> list[Line]:
+        """One for each twentieth, and how it grew after the first of them."""
+        before = ("before", Figure(before_mb, "MB"))
+        each = max(1, len(self.looks) // _SHOWN)
+        parts = [self.looks[n : n + each] for n in range(0, len(self.looks), each)]
+        lines = [
+            Line(
+                f"the router's memory up to {part[-1][0]}",
+                Figure(float(np.median([mb for _, mb, _ in part])), "MB", (("most", max(most for *_, most in part)),)),
+                *before,
+            )
+            for part in parts
+        ]
+        later = [look for part in parts[1:] for look in part]
+        with contextlib.suppress(ValueError):  # too few messages
+            grown = trend([sent / _MILLION for sent, *_ in later], [mb for _, mb, _ in later])
+            figure = Figure(grown.slope, "MB", (("at least", grown.low), ("at most", grown.high)))
+            lines.append(Line("... its growth in a million messages after these first ones", figure, *before))
+        return lines
+
+
 def hostile_lines(folder: Path, messages: int, quiet_s: float, say: Callable[[str], None]) -> list[Line]:
-    """The honest edges' answers per second and their latency; and the router's memory, at each tenth of the attack.
+    """The honest edges' answers per second and their latency; and the router's memory, at each twentieth of the attack.
 
     Each is beside the time before. Raises ClownfishError where a process ended under attack, an honest window was
     neither answered nor dropped for a reason, or one was answered twice.
@@ -78,7 +125,6 @@ async def _measure(place: Path, messages: int, quiet_s: float, say: Callable[[st
     attackers = [
         cloud.uplink(f"bad{n}", control, data) for n in range(min(_MOST_ATTACKERS, 2 + messages // _PER_ATTACKER))
     ]
-    looks: list[tuple[int, float]] = []
 
     async def flood(count: int, look: Callable[[int], None]) -> Counter[str]:
         oversized = {control: _CONTROL_BYTES, data: _FRAME_BYTES + 1}
@@ -90,9 +136,11 @@ async def _measure(place: Path, messages: int, quiet_s: float, say: Callable[[st
         assert process is not None  # it is ready
         return float(psutil.Process(process.pid).memory_info().rss / 1e6)
 
+    memory = _Memory(resident_mb)
+
     def look(sent: int) -> None:
-        looks.append((sent, resident_mb()))
-        say(f"{sent} hostile messages, the router's memory {looks[-1][1]:.1f} MB …")
+        memory.look(sent)
+        say(f"{sent} hostile messages, the router's memory {memory.looks[-1][1]:.1f} MB …")
 
     try:
         say("a router behind keys …")
@@ -115,6 +163,7 @@ async def _measure(place: Path, messages: int, quiet_s: float, say: Callable[[st
             warm = await flood(max(100, messages // 20), lambda sent: None)  # heaps grow once
             quiet, _ = await _while(edges, asyncio.sleep(quiet_s))
             before_mb = resident_mb()
+            offering.append(asyncio.ensure_future(memory.sample()))
             hostile, attack = await _while(edges, flood(messages, look))
         finally:
             for task in offering:
@@ -147,10 +196,7 @@ async def _measure(place: Path, messages: int, quiet_s: float, say: Callable[[st
             f"of {fates.total()} windows {fates[ANSWERED]} answered; {inside} edges let in, {_HONEST} honest",
         ),
         Line("honest edges' time to an answer under attack", hostile.latency, beside, quiet.latency),
-        *(
-            Line(f"the router's memory after {sent}", Figure(mb, "MB"), "before", Figure(before_mb, "MB"))
-            for sent, mb in looks
-        ),
+        *memory.lines(before_mb),
         Line(
             "the router's memory after the attack",
             Figure(after_mb, "MB"),

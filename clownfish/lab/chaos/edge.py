@@ -122,6 +122,13 @@ class ScriptedEdge:
             if not task.cancelled() and task.exception() is not None:
                 raise task.exception()  # type: ignore[misc]
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs. Raises ValueError where none does."""
+        if self._process is None or self._process.returncode is not None:
+            raise ValueError(f"{self.name} has no process now")
+        return self._process.pid
+
     def counters(self) -> dict[str, int]:
         """The uplink's counters, as its processes have left them in their file."""
         return read_counters((self.folder / "uplink.counters").read_bytes()) or {}
