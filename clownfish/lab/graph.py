@@ -22,6 +22,8 @@ from clownfish.within import within
 _LOST = ("dropped{", "frames_dropped{", "malformed{")
 """Counters of what a box has lost, beside `windows_skipped` and `windows_missing`."""
 
+_ANSWERS_S = 30.0
+
 
 @dataclass
 class Sample:
@@ -74,9 +76,11 @@ async def _measure(config: Config, log_dir: Path, settle_s: float, sample_s: flo
     supervisor.on_status = on_status
     try:
         await supervisor.start(wait_for_all=True)
+        await _answering(supervisor)
         await let_run(supervisor, settle_s)
         before, cpu_before, begin = dict(seen), _cpu_s(supervisor), time.monotonic()
         await let_run(supervisor, sample_s)
+        await _answering(supervisor, before)
         after, cpu_after, elapsed_s = dict(seen), _cpu_s(supervisor), time.monotonic() - begin
         restarted = [name for name, child in supervisor.children.items() if child.restarts]
         if restarted:
@@ -91,6 +95,19 @@ async def _measure(config: Config, log_dir: Path, settle_s: float, sample_s: flo
         share = (used - cpu_before.get(name, 0.0)) / elapsed_s
         sample.uses.append(Use(run, name, share, memory.get(name, 0.0)))
     return sample
+
+
+async def _answering(supervisor: Supervisor, before: Mapping[str, tuple[float, Status]] | None = None) -> None:
+    """Until fusion has published that it answered a window, or one more than `before`: a busy machine is slow."""
+    then = before["fusion"][1].counters.get("windows_answered", 0) if before and "fusion" in before else 0
+
+    def answered() -> bool:
+        status = supervisor.children["fusion"].status
+        return status is not None and status.counters.get("windows_answered", 0) > then
+
+    if "fusion" in supervisor.children:
+        with contextlib.suppress(asyncio.TimeoutError):  # then the figures say that there was none
+            await within(supervisor.run_until(answered), _ANSWERS_S)
 
 
 def last_words(log_dir: Path, processes: list[str]) -> str:
