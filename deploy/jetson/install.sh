@@ -1,0 +1,255 @@
+#!/usr/bin/env bash
+# Install Clownfish on a Jetson, or any Linux box with systemd, as a service; again: upgrade it. As root:
+#   deploy/jetson/install.sh [--wheel FILE] [OPTIONS]       docs/jetson.md says the whole way
+#
+#   --wheel FILE          this wheel of Clownfish; without, one is built from the clone that this script lies in
+#   --name NAME           of the graph: /etc/clownfish/NAME.toml, and the service clownfish@NAME (edge)
+#   --config FILE         what NAME.toml is to begin with (configs/jetson.toml); one that is there is never overwritten
+#   --extras LIST         extras of Clownfish (onnx,video)
+#   --torch SPEC          NVIDIA's build for this JetPack, a file or a requirement as torch==2.8.0, in PyPI's place
+#   --onnxruntime SPEC    likewise, onnxruntime-gpu
+#   --index URL           package index that has them
+#   --python PROGRAM      3.10 or newer (python3)
+#   --opencv auto|system|pypi   the system's OpenCV, which has GStreamer on JetPack, or PyPI's, which has not (auto: the
+#                         system's where it has GStreamer)
+#   --pip-args "ARGS"     more for pip: "--no-index --find-links /media/usb/wheels" on a box without a network
+#   --no-deps             install Clownfish alone: what it needs is there
+#   --no-start            enable nothing and start nothing
+#   --root DIR            install below DIR: into an image; implies --no-systemd. Paths inside stay those without DIR
+#   --no-systemd          do not speak to a running systemd
+#   --uninstall           remove it; configuration, keys and state stay
+#   --purge               with --uninstall: these, too, and the user
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+
+say() { printf 'install.sh: %s\n' "$*"; }
+fail() {
+    printf 'install.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+wheel='' name=edge config='' extras=onnx,video torch='' onnxruntime='' index='' python=python3 opencv=auto pip_args=()
+deps=yes start=yes root='' systemd=yes uninstall='' purge=''
+while (($#)); do
+    case $1 in
+    --wheel | --name | --config | --extras | --torch | --onnxruntime | --index | --python | --opencv | --pip-args | --root)
+        (($# > 1)) || fail "$1 wants a value; the head of this script explains the options"
+        ;;&
+    --wheel) wheel=$2 ;;&
+    --name) name=$2 ;;&
+    --config) config=$2 ;;&
+    --extras) extras=$2 ;;&
+    --torch) torch=$2 ;;&
+    --onnxruntime) onnxruntime=$2 ;;&
+    --index) index=$2 ;;&
+    --python) python=$2 ;;&
+    --opencv) opencv=$2 ;;&
+    --pip-args) read -r -a pip_args <<<"$2" ;;&
+    --root) root=${2%/} systemd='' ;;&
+    --wheel | --name | --config | --extras | --torch | --onnxruntime | --index | --python | --opencv | --pip-args | --root)
+        shift 2
+        continue
+        ;;
+    --no-deps) deps='' ;;
+    --no-start) start='' ;;
+    --no-systemd) systemd='' ;;
+    --uninstall) uninstall=yes ;;
+    --purge) purge=yes ;;
+    -h | --help)
+        sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+        exit
+        ;;
+    *) fail "$1: no such option; the head of this script explains them" ;;
+    esac
+    shift
+done
+[[ $name =~ ^[A-Za-z0-9_-]{1,64}$ ]] || fail "--name $name: expected letters, digits, - and _"
+[[ $opencv =~ ^(auto|system|pypi)$ ]] || fail "--opencv $opencv: expected auto, system or pypi"
+[[ -z $purge || -n $uninstall ]] || fail "--purge goes with --uninstall"
+[[ -n $root || $(id -u) == 0 ]] || fail "not root: run it with sudo (or with --root DIR, into a folder of yours)"
+[[ -z $systemd || -d /run/systemd/system ]] || fail "no systemd runs here; in a container or an image give --no-systemd"
+
+prefix=/opt/clownfish etc=$root/etc/clownfish
+units=$root/etc/systemd/system
+files=(
+    "$here/clownfish@.service:$units/clownfish@.service:644"
+    "$here/sysusers.conf:$root/usr/lib/sysusers.d/clownfish.conf:644"
+    "$here/tmpfiles.conf:$root/usr/lib/tmpfiles.d/clownfish.conf:644"
+    "$here/clownfish:$root/usr/local/bin/clownfish:755"
+)
+
+# -- remove -----------------------------------------------------------------------------------------------------------
+
+if [[ -n $uninstall ]]; then
+    if [[ -n $systemd ]]; then
+        systemctl stop 'clownfish@*.service'
+        for link in "$units"/*.wants/clownfish@*.service; do
+            [[ ! -L $link ]] || systemctl disable --quiet "$(basename "$link")"
+        done
+    fi
+    for file in "${files[@]}"; do
+        IFS=: read -r _ target _ <<<"$file"
+        rm -f "$target"
+    done
+    rm -rf "$units/clownfish@.service.d" "$root$prefix" "$root$prefix".release-* "$root/var/cache/clownfish"
+    [[ -z $systemd ]] || systemctl daemon-reload
+    if [[ -n $purge ]]; then
+        rm -rf "$etc" "$root/var/lib/clownfish"
+        if [[ -z $root ]] && id clownfish >/dev/null 2>&1; then
+            userdel clownfish
+        fi
+        say "removed, with configuration, keys and state"
+    else
+        say "removed; $etc and $root/var/lib/clownfish stay (--purge removes them, too)"
+    fi
+    exit
+fi
+
+# -- what it needs, before anything is changed ------------------------------------------------------------------------
+
+python=$(command -v "$python") || fail "no Python called $python; give --python PROGRAM, of 3.10 or newer"
+found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+    fail "$python is Python $found; Clownfish wants 3.10 or newer (JetPack 6 brings 3.10). Give --python PROGRAM"
+"$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    fail "$python has no venv; apt-get install python$found-venv"
+for file in "$wheel" "$config"; do
+    [[ -z $file || -r $file ]] || fail "$file cannot be read"
+done
+config=${config:-$here/../../configs/jetson.toml}
+[[ -r $config || -e $etc/$name.toml ]] || fail "$config is not there; give --config FILE"
+
+needed_mb=$([[ -n $deps ]] && echo 4000 || echo 200)
+mkdir -p "$root/opt" "$root/usr/local/bin" "$units"
+free_mb=$(df -Pm "$root/opt" | awk 'NR == 2 { print $4 }')
+((free_mb >= needed_mb)) || fail "$free_mb MB are free on $root/opt, $needed_mb are needed: make room, or mount a disk there"
+
+# Whether that Python's own OpenCV reads GStreamer pipelines, as a CSI camera needs.
+has_gstreamer() {
+    "$python" -I -c 'import sys, cv2; sys.exit(not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER))' 2>/dev/null
+}
+if [[ $opencv == auto ]]; then
+    opencv=pypi
+    if has_gstreamer; then
+        opencv=system
+    fi
+elif [[ $opencv == system ]]; then
+    has_gstreamer || fail "the OpenCV of $python is not there, or has no GStreamer: apt-get install python3-opencv"
+fi
+before=$root$prefix
+if [[ -n $deps && -z $onnxruntime && -d $before/. ]] &&
+    "$before/bin/python" -I -m pip list 2>/dev/null | grep -q '^onnxruntime-gpu '; then
+    fail "what is installed has onnxruntime-gpu: give --onnxruntime again, or --onnxruntime onnxruntime for the CPU's"
+fi
+
+# -- the environment: a new one beside the old, which a link then replaces, so that a cut of power leaves one whole ----
+
+scratch=$(mktemp -d)
+made=''
+trap 'rm -rf "$scratch" ${made:+"$made"}' EXIT
+pip() {
+    # alone: neither PYTHONPATH nor a user's own packages count
+    "$made/bin/python" -I -m pip --disable-pip-version-check --no-input "$@" ${pip_args[@]+"${pip_args[@]}"} ||
+        fail "pip failed, its own words are above. Without a network bring wheels along: --pip-args '--no-index --find-links DIR'"
+}
+
+made=$(mktemp -d "$root$prefix.release-XXXXXX")
+chmod 755 "$made"
+say "environment with $python ($found), OpenCV: $opencv"
+own=()
+[[ $opencv != system ]] || own+=(--system-site-packages)
+"$python" -m venv ${own[@]+"${own[@]}"} "$made"
+if [[ -z $wheel ]]; then
+    [[ -r $here/../../pyproject.toml ]] || fail "no clone of Clownfish around this script; give --wheel FILE"
+    say "building a wheel"
+    pip wheel --quiet --no-deps --wheel-dir "$scratch" "$here/../.."
+    wheel=$(echo "$scratch"/clownfish-*.whl)
+fi
+if [[ -n $deps ]]; then
+    from=(${index:+--extra-index-url "$index"})
+    for spec in "$torch" "$onnxruntime"; do
+        # from that index alone: on PyPI there are newer ones, without a Jetson's CUDA
+        [[ -z $spec ]] || pip install --quiet ${index:+--index-url "$index"} --no-deps "$spec"
+    done
+    leave_out=()
+    [[ -z $onnxruntime ]] || leave_out+=(onnxruntime)
+    [[ $opencv != system ]] || leave_out+=(opencv-python-headless)
+    "$made/bin/python" -I "$here/requirements.py" "$wheel" "$extras" ${leave_out[@]+"${leave_out[@]}"} >"$scratch/requirements.txt"
+    if [[ $opencv == system ]]; then
+        # what was built with NumPy 1 cannot be loaded beside NumPy 2
+        "$python" -I -c 'import numpy; print("numpy<%d" % (int(numpy.__version__.split(".")[0]) + 1))' >>"$scratch/requirements.txt"
+    fi
+    say "installing what Clownfish needs: $(wc -l <"$scratch/requirements.txt") requirements (minutes)"
+    pip install --quiet --prefer-binary ${from[@]+"${from[@]}"} --requirement "$scratch/requirements.txt"
+fi
+pip install --quiet --no-deps "$wheel"
+
+old=$(readlink "$root$prefix" || true)
+[[ ! -e $root$prefix || -n $old ]] || fail "$root$prefix is there, and not of this script: move it away"
+if [[ -n $root ]]; then # inside the image it is called otherwise
+    grep -rlIF --null "$made" "$made/bin" "$made/pyvenv.cfg" | xargs -0 -r sed -i "s|$made|${made#"$root"}|g"
+fi
+sync -f "$made"
+ln -sfnT "$(basename "$made")" "$root$prefix.next"
+mv -T "$root$prefix.next" "$root$prefix"
+sync -f "$root/opt"
+release=$made made=''
+run_clownfish=("$release/bin/python" -m clownfish)
+
+# -- user, folders, unit, configuration -------------------------------------------------------------------------------
+
+for file in "${files[@]}"; do
+    IFS=: read -r source target mode <<<"$file"
+    install -D -m "$mode" "$source" "$target"
+done
+if [[ $(systemctl --version 2>/dev/null | awk 'NR == 1 { print $2 }') -ge 254 ]]; then
+    install -D -m 644 "$here/backoff.conf" "$units/clownfish@.service.d/backoff.conf"
+fi
+if [[ $(id -u) == 0 ]] && command -v systemd-sysusers >/dev/null; then
+    systemd-sysusers ${root:+--root="$root"} clownfish.conf
+    systemd-tmpfiles ${root:+--root="$root"} --create clownfish.conf
+elif [[ -z $root ]]; then
+    fail "systemd-sysusers is missing; apt-get install systemd"
+else
+    say "user and folders are made when $root boots"
+    mkdir -p "$etc"
+fi
+
+# Who may read it is who may run it: it can name cameras with their passwords.
+group=root
+if [[ $(id -u) == 0 ]]; then
+    group=$(awk -F: '$1 == "clownfish" { print $3 }' "$root/etc/group" 2>/dev/null)
+fi
+put_config() {
+    install -m 640 "$config" "$1"
+    [[ $group == root || $(id -u) != 0 ]] || chgrp "$group" "$1"
+}
+if [[ -e $etc/$name.toml ]]; then
+    say "$etc/$name.toml stays as it is"
+    [[ ! -r $config ]] || put_config "$etc/$name.toml.example"
+else
+    put_config "$etc/$name.toml"
+fi
+"${run_clownfish[@]}" config check "$etc/$name.toml" ||
+    fail "$etc/$name.toml is not right: correct it, then run this again. Nothing was started anew"
+
+if [[ -n $systemd ]]; then
+    systemctl daemon-reload
+    if [[ -n $start ]]; then
+        systemctl enable --quiet "clownfish@$name.service"
+        systemctl restart "clownfish@$name.service" ||
+            say "it does not run yet: journalctl -u clownfish@$name -n 50; systemd tries again by itself"
+        # other graphs that run go over to the new release, too
+        systemctl try-restart 'clownfish@*.service'
+    fi
+fi
+if [[ -n $old ]]; then
+    rm -rf "$root/opt/$old"
+fi
+
+if [[ -z $root ]]; then
+    /usr/local/bin/clownfish doctor "/etc/clownfish/$name.toml" ||
+        say "something is broken, see above; what to do stands below each line"
+fi
+version=$("${run_clownfish[@]}" --version)
+say "$version is in $root$prefix; service clownfish@$name, settings $etc/$name.toml"
