@@ -39,7 +39,9 @@ async def gpu(config: Config | None, patience_s: float, seen: str | None = None)
     engines = {section.engine for _, section in sections if section is not None and section.device != "cpu"}
     asked = sorted(engines & _ASK.keys() if engines else {"torch"})
     if not asked:
-        return [ok("gpu", f"{'a ' + here if here else 'none'}, not used: {', '.join(sorted(engines))} computes without")]
+        return [
+            ok("gpu", f"{'a ' + here if here else 'none'}, not used: {', '.join(sorted(engines))} computes without")
+        ]
     for engine in asked:
         if not await _finds_it(engine, patience_s / len(asked)):
             break

@@ -107,7 +107,8 @@ fi
 
 # -- what it needs, before anything is changed ------------------------------------------------------------------------
 
-python=$(command -v "$python") || fail "no Python called $python; give --python PROGRAM, of 3.10 or newer"
+command -v "$python" >/dev/null || fail "no Python called $python; give --python PROGRAM, of 3.10 or newer"
+python=$(command -v "$python")
 found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
     fail "$python is Python $found; Clownfish wants 3.10 or newer (JetPack 6 brings 3.10). Give --python PROGRAM"
@@ -153,24 +154,19 @@ pip() {
         fail "pip failed, its own words are above. Without a network bring wheels along: --pip-args '--no-index --find-links DIR'"
 }
 
-made=$(mktemp -d "$root$prefix.release-XXXXXX")
-chmod 755 "$made"
-say "environment with $python ($found), OpenCV: $opencv"
-own=()
-[[ $opencv != system ]] || own+=(--system-site-packages)
-"$python" -m venv ${own[@]+"${own[@]}"} "$made"
-if [[ -z $wheel ]]; then
-    [[ -r $here/../../pyproject.toml ]] || fail "no clone of Clownfish around this script; give --wheel FILE"
-    say "building a wheel"
-    pip wheel --quiet --no-deps --wheel-dir "$scratch" "$here/../.."
-    wheel=$(echo "$scratch"/clownfish-*.whl)
-fi
-if [[ -n $deps ]]; then
+new_environment() {
+    own=()
+    [[ $opencv != system ]] || own+=(--system-site-packages)
+    made=$(mktemp -d "$root$prefix.release-XXXXXX")
+    chmod 755 "$made"
+    say "environment with $python ($found), OpenCV: $opencv"
+    "$python" -m venv ${own[@]+"${own[@]}"} "$made"
+}
+
+fill_environment() {
     from=(${index:+--extra-index-url "$index"})
-    for spec in "$torch" "$onnxruntime"; do
-        # from that index alone: on PyPI there are newer ones, without a Jetson's CUDA
-        [[ -z $spec ]] || pip install --quiet ${index:+--index-url "$index"} --no-deps "$spec"
-    done
+    bounds=(--constraint "$here/constraints.txt")
+    [[ -z $torch ]] || bounds=()
     leave_out=()
     [[ -z $onnxruntime ]] || leave_out+=(onnxruntime)
     [[ $opencv != system ]] || leave_out+=(opencv-python-headless)
@@ -179,22 +175,55 @@ if [[ -n $deps ]]; then
         # what was built with NumPy 1 cannot be loaded beside NumPy 2
         "$python" -I -c 'import numpy; print("numpy<%d" % (int(numpy.__version__.split(".")[0]) + 1))' >>"$scratch/requirements.txt"
     fi
+    for spec in "$torch" "$onnxruntime"; do
+        # from that index alone: on PyPI there are newer ones, without a Jetson's CUDA
+        [[ -z $spec ]] || pip install --quiet ${index:+--index-url "$index"} --no-deps "$spec"
+    done
     say "installing what Clownfish needs: $(wc -l <"$scratch/requirements.txt") requirements (minutes)"
-    pip install --quiet --prefer-binary ${from[@]+"${from[@]}"} --requirement "$scratch/requirements.txt"
-fi
-pip install --quiet --no-deps "$wheel"
+    pip install --quiet --prefer-binary ${from[@]+"${from[@]}"} ${bounds[@]+"${bounds[@]}"} --requirement "$scratch/requirements.txt"
+}
 
-old=$(readlink "$root$prefix" || true)
-[[ ! -e $root$prefix || -n $old ]] || fail "$root$prefix is there, and not of this script: move it away"
-if [[ -n $root ]]; then # inside the image it is called otherwise
-    grep -rlIF --null "$made" "$made/bin" "$made/pyvenv.cfg" | xargs -0 -r sed -i "s|$made|${made#"$root"}|g"
+check_config() { # PYTHON
+    local file=$etc/$name.toml
+    [[ -e $file ]] || file=$config
+    "$1" -m clownfish config check "$file" ||
+        fail "$file is not right for this release: correct it, then run this again. Nothing was changed"
+}
+
+put_in_place() {
+    if [[ -n $root ]]; then # inside the image it is called otherwise
+        grep -rlIF --null "$made" "$made/bin" "$made/pyvenv.cfg" | xargs -0 -r sed -i "s|$made|${made#"$root"}|g"
+    fi
+    echo "$asked" >"$made/installed"
+    sync -f "$made"
+    ln -sfnT "$(basename "$made")" "$root$prefix.next"
+    mv -T "$root$prefix.next" "$root$prefix"
+    sync -f "$root/opt"
+    made=''
+}
+
+[[ ! -e $root$prefix || -L $root$prefix ]] || fail "$root$prefix is there, and not of this script: move it away"
+if [[ -z $wheel ]]; then
+    [[ -r $here/../../pyproject.toml ]] || fail "no clone of Clownfish around this script; give --wheel FILE"
+    new_environment
+    say "building a wheel"
+    pip wheel --quiet --no-deps --wheel-dir "$scratch" "$here/../.."
+    wheel=$(echo "$scratch"/clownfish-*.whl)
 fi
-sync -f "$made"
-ln -sfnT "$(basename "$made")" "$root$prefix.next"
-mv -T "$root$prefix.next" "$root$prefix"
-sync -f "$root/opt"
-release=$made made=''
-run_clownfish=("$release/bin/python" -m clownfish)
+asked="$(sha256sum <"$wheel") $("$python" -V) $python $opencv $extras $torch $onnxruntime $deps"
+if [[ $asked == "$(cat "$root$prefix/installed" 2>/dev/null)" ]]; then
+    say "the environment is the one that is asked for: it stays"
+    check_config "$root/opt/$(readlink "$root$prefix")/bin/python"
+else
+    [[ -n $made ]] || new_environment
+    if [[ -n $deps ]]; then
+        fill_environment
+    fi
+    pip install --quiet --no-deps "$wheel"
+    check_config "$made/bin/python"
+    put_in_place
+fi
+release=$(readlink "$root$prefix")
 
 # -- user, folders, unit, configuration -------------------------------------------------------------------------------
 
@@ -205,24 +234,32 @@ done
 if [[ $(systemctl --version 2>/dev/null | awk 'NR == 1 { print $2 }') -ge 254 ]]; then
     install -D -m 644 "$here/backoff.conf" "$units/clownfish@.service.d/backoff.conf"
 fi
-if [[ $(id -u) == 0 ]] && command -v systemd-sysusers >/dev/null; then
+# Users have their numbers from that root, whose files may be another machine's.
+number() { # passwd|group NAME
+    awk -F: -v name="$2" '$1 == name { print $3 }' "$root/etc/$1" 2>/dev/null
+}
+if [[ $(id -u) != 0 ]]; then
+    say "without root: the user, and whose the folders are, are left to the first boot of $root"
+elif command -v systemd-sysusers >/dev/null; then
     systemd-sysusers ${root:+--root="$root"} clownfish.conf
-    systemd-tmpfiles ${root:+--root="$root"} --create clownfish.conf
-elif [[ -z $root ]]; then
-    fail "systemd-sysusers is missing; apt-get install systemd"
-else
-    say "user and folders are made when $root boots"
-    mkdir -p "$etc"
+elif [[ -z $root && -z $(number passwd clownfish) ]]; then
+    useradd --system --home-dir /var/lib/clownfish --shell /usr/sbin/nologin clownfish
+    for group in video render; do
+        [[ -z $(number group $group) ]] || usermod --append --groups $group clownfish
+    done
 fi
+while read -r _ folder mode user group _; do
+    [[ $folder == /run/* && -n $root ]] && continue
+    install -d -m "$mode" "$root$folder"
+    if [[ $(id -u) == 0 && -n $(number passwd "$user") ]]; then
+        chown "$(number passwd "$user"):$(number group "$group")" "$root$folder"
+    fi
+done <"$here/tmpfiles.conf"
 
 # Who may read it is who may run it: it can name cameras with their passwords.
-group=root
-if [[ $(id -u) == 0 ]]; then
-    group=$(awk -F: '$1 == "clownfish" { print $3 }' "$root/etc/group" 2>/dev/null)
-fi
 put_config() {
     install -m 640 "$config" "$1"
-    [[ $group == root || $(id -u) != 0 ]] || chgrp "$group" "$1"
+    [[ $(id -u) != 0 || -z $(number group clownfish) ]] || chgrp "$(number group clownfish)" "$1"
 }
 if [[ -e $etc/$name.toml ]]; then
     say "$etc/$name.toml stays as it is"
@@ -230,9 +267,6 @@ if [[ -e $etc/$name.toml ]]; then
 else
     put_config "$etc/$name.toml"
 fi
-"${run_clownfish[@]}" config check "$etc/$name.toml" ||
-    fail "$etc/$name.toml is not right: correct it, then run this again. Nothing was started anew"
-
 if [[ -n $systemd ]]; then
     systemctl daemon-reload
     if [[ -n $start ]]; then
@@ -243,13 +277,13 @@ if [[ -n $systemd ]]; then
         systemctl try-restart 'clownfish@*.service'
     fi
 fi
-if [[ -n $old ]]; then
-    rm -rf "$root/opt/$old"
-fi
+for each in "$root$prefix".release-*; do
+    [[ $(basename "$each") == "$release" ]] || rm -rf "$each"
+done
 
 if [[ -z $root ]]; then
     /usr/local/bin/clownfish doctor "/etc/clownfish/$name.toml" ||
         say "something is broken, see above; what to do stands below each line"
 fi
-version=$("${run_clownfish[@]}" --version)
+version=$("$root/opt/$release/bin/python" -m clownfish --version)
 say "$version is in $root$prefix; service clownfish@$name, settings $etc/$name.toml"
