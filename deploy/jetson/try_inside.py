@@ -39,9 +39,8 @@ def main() -> int:
         subprocess.run(command, check=True, env={**os.environ, "CLOWNFISH_CACHE": folder})
         lines = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
     live = [line for line in lines if line["revision"] == 0]
-    print(
-        f"{len(live)} windows answered, {sum(line['source'] != 'local' for line in lines)} answers with the cloud's help"
-    )
+    helped = sum(line["source"] != "local" for line in lines)
+    print(f"{len(live)} windows answered, {helped} answers with the cloud's help")
     return 0 if live else 1
 
 
