@@ -91,7 +91,8 @@ if [[ -n $uninstall ]]; then
         IFS=: read -r _ target _ <<<"$file"
         rm -f "$target"
     done
-    rm -rf "$units/clownfish@.service.d" "$root$prefix" "$root$prefix".release-* "$root/var/cache/clownfish"
+    [[ ! -L $root$prefix ]] || rm "$root$prefix" # else it is another's
+    rm -rf "$units/clownfish@.service.d" "$root$prefix".release-* "$root/var/cache/clownfish"
     [[ -z $systemd ]] || systemctl daemon-reload
     if [[ -n $purge ]]; then
         rm -rf "$etc" "$root/var/lib/clownfish"
@@ -180,7 +181,9 @@ fill_environment() {
         [[ -z $spec ]] || pip install --quiet ${index:+--index-url "$index"} --no-deps "$spec"
     done
     say "installing what Clownfish needs: $(wc -l <"$scratch/requirements.txt") requirements (minutes)"
-    pip install --quiet --prefer-binary ${from[@]+"${from[@]}"} ${bounds[@]+"${bounds[@]}"} --requirement "$scratch/requirements.txt"
+    # those two again, by name: what they themselves need
+    pip install --quiet --prefer-binary ${from[@]+"${from[@]}"} ${bounds[@]+"${bounds[@]}"} \
+        ${torch:+"$torch"} ${onnxruntime:+"$onnxruntime"} --requirement "$scratch/requirements.txt"
 }
 
 check_config() { # PYTHON
