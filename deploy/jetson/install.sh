@@ -274,10 +274,14 @@ if [[ -n $systemd ]]; then
     systemctl daemon-reload
     if [[ -n $start ]]; then
         systemctl enable --quiet "clownfish@$name.service"
-        systemctl restart "clownfish@$name.service" ||
-            say "it does not run yet: journalctl -u clownfish@$name -n 50; systemd tries again by itself"
-        # other graphs that run go over to the new release, too
-        systemctl try-restart 'clownfish@*.service'
+        # the other graphs that run go over to this release, too
+        mapfile -t others < <(systemctl list-units --plain --no-legend 'clownfish@*.service' | awk '{ print $1 }')
+        for each in "clownfish@$name.service" ${others[@]+"${others[@]}"}; do
+            [[ $each != "clownfish@$name.service" || -z ${begun:-} ]] || continue
+            begun=yes
+            systemctl restart "$each" ||
+                say "$each does not run yet: journalctl -u $each -n 50; systemd tries again by itself"
+        done
     fi
 fi
 for each in "$root$prefix".release-*; do

@@ -45,4 +45,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # in order with what the graph says
     sys.exit(main())
