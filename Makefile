@@ -38,6 +38,7 @@ check-jetson: $(VENV)/.dev ## Would all of an edge box install on a Jetson (aarc
 	$(PIP) install --quiet uv
 	mkdir -p runs
 	$(BIN)/uv pip compile --quiet pyproject.toml $(addprefix --extra ,$(EDGE_EXTRAS)) --only-binary :all: \
+		--constraint deploy/jetson/constraints.txt \
 		--python-platform aarch64-manylinux_2_35 --python-version 3.10 --output-file runs/jetson.txt
 	$(BIN)/ruff check --target-version py310 .
 	@echo "$$(grep -c == runs/jetson.txt) packages, each a wheel for aarch64 and Python 3.10: runs/jetson.txt"

@@ -1,7 +1,7 @@
 """Adaptation: adaptive sending as the uplink has it: what it is told, and what it says to the filter (layer 2).
 
 The thinking is the `Pacer`'s and the `LinkMeter`'s. Here are the ladder's file, the codecs of its ways, the month's
-count in the run folder, the round trip of a Ping, and the pace for the filter. Without `[uplink] adaptive` the way is
+count in the state folder, the round trip of a Ping, and the pace for the filter. Without `[uplink] adaptive` the way is
 the configured one for ever and nobody is told anything; with `in_flight = "credit"`, too, there is always room. The
 link is measured in any case.
 
@@ -63,10 +63,13 @@ class Adaptation:
         for rung in ladder.rungs:
             if rung.way not in self._codecs:
                 self._codecs[rung.way] = Plugin(rung.way.codec, dict(rung.way.options)).build(CODECS)
-        buffer = process.mapped("allowance", BUFFER_BYTES) if to.gb_month is not None else None
+        buffer = process.kept("allowance", BUFFER_BYTES) if to.gb_month is not None else None
+        allowance = Allowance(to.mbit_s, to.gb_month, buffer)
+        if allowance.origin == "reset":
+            process.state_lost("allowance", process.config.state_dir())
         self._pacer = Pacer(
             ladder,
-            Allowance(to.mbit_s, to.gb_month, buffer),
+            allowance,
             streams=len(process.config.streams),
             price=to.price,
             rise_s=to.rise_s,

@@ -4,7 +4,7 @@
   level, from half to one and a half times `mbit_s`, so what was saved may be spent, and what was overspent is saved.
 - `gb_month` (10⁹ bytes) is of the calendar month, UTC: it begins anew with the first second of the next one. The rate
   to aim at is what is left ÷ the time left of the month; at nothing left nothing goes. The count lies in a buffer that
-  the process layer maps from a file of the run folder, so a restart or a crash forgets nothing.
+  the process layer maps from a file of the state folder, so neither a crash nor a restart of the box forgets it.
 
 What counts are encoded frames; the messages around them, CURVE, TCP and IP add some 3 to 8 %.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, timezone
 from mmap import mmap
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ Buffer: TypeAlias = bytearray | memoryview | mmap
 
 BUFFER_BYTES = 3 * 8
 _MAGIC = int.from_bytes(b"clwnmon1", "little", signed=True)
+_LAST_MONTH = 12 * 9999 + 11  # what a calendar has
 BUCKET_S = 60.0
 
 
@@ -44,7 +45,11 @@ class Allowance:
         self._month = None if gb_month is None else gb_month * 1e9
         raw = bytearray(BUFFER_BYTES) if buffer is None else buffer
         self._record: npt.NDArray[np.int64] = np.frombuffer(raw, np.int64, 3)  # magic, month, bytes
-        if self._record[0] != _MAGIC or self._record[1] < 0 or self._record[2] < 0:
+        self.origin: Literal["new", "continued", "reset"] = "continued"
+        """How the buffer was found: all zeros, with a sane count, or damaged and therefore emptied (report it)."""
+        magic, month, spent = (int(field) for field in self._record)
+        if magic != _MAGIC or not 0 <= month <= _LAST_MONTH or spent < 0:
+            self.origin = "reset" if self._record.any() else "new"
             self._record[:] = (0, 0, 0)
             self._record[0] = _MAGIC
 

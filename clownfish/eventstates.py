@@ -4,7 +4,8 @@
                                     times it was written; JSON
 
 A slot that a killed process left torn does not pass its CRC, and the other one holds. Nothing is forced to the disk: a
-cut of power may take the last seconds, and then those events begin anew.
+cut of power may take the last seconds, and then those events begin anew. A file without a whole slot, or that cannot
+be read, is counted, and removed where that can be.
 """
 
 from __future__ import annotations
@@ -35,16 +36,19 @@ class EventStates:
         """Descriptor, and how often it was written."""
         self.failures = 0
         """Snapshots that could not be kept."""
+        self.damaged = 0
+        """Files that were found and held none."""
 
     def found(self) -> Iterator[tuple[StreamKey, Mapping[str, Any]]]:
-        """What is there. Files that hold none are removed."""
+        """What is there, and can be read."""
         for path in sorted(self._folder.glob("*.events")):
             stream, _, epoch = path.stem.rpartition("-")
-            newest = _newest(path) if epoch.isdigit() else None
+            newest = _newest(path) if epoch.isdecimal() else None
             if newest is not None:
                 yield StreamKey(stream, int(epoch)), newest[1]
             else:
-                path.unlink(missing_ok=True)
+                self.damaged += 1
+                _remove(path)
 
     def keep(self, key: StreamKey, snapshot: Mapping[str, Any]) -> None:
         """In the place of the one before."""
@@ -65,8 +69,7 @@ class EventStates:
         found = self._files.pop(key, None)
         if found is not None:
             os.close(found[0])
-        with contextlib.suppress(OSError):
-            self._path(key).unlink(missing_ok=True)
+        _remove(self._path(key))
 
     def close(self) -> None:
         for descriptor, _ in self._files.values():
@@ -81,15 +84,23 @@ class EventStates:
             os.close(self._files.pop(next(iter(self._files)))[0])
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._path(key)
-        newest = _newest(path) if path.exists() else None  # of the process before
+        newest = _newest(path)  # of the process before
         times = 0 if newest is None else newest[0]
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), times
 
 
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
 def _newest(path: Path) -> tuple[int, Mapping[str, Any]] | None:
-    """The newer one of its slots that is whole, and how often the file had been written then."""
+    """The newer one of its slots that is whole, and how often the file had been written then; None: there is none."""
     best: tuple[int, Mapping[str, Any]] | None = None
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
     for at in (0, _SLOT_BYTES):
         if at + _HEADER.size > len(data):
             continue

@@ -37,7 +37,10 @@ class KeptEvents:
                 self._events.resume(key, snapshot)
                 self._frontiers[key] = -1
             except (KeyError, TypeError, ValueError, AttributeError):  # of another release
+                self._states.damaged += 1
                 self._states.forget(key)
+        self.damaged = self._states.damaged > 0
+        """Whether something that a process before had kept could not be read: those events begin anew."""
 
     def _begin(self, key: StreamKey) -> StreamEvents:
         window, said = self._config.window, self._config.events

@@ -44,6 +44,7 @@ MEASURES = _measures(
     ("", "handshakes_failed", _C, "socket_handshakes_failed", "socket, reason", "Handshakes that came to nothing."),
     ("", "dropped", _C, "messages_dropped", "socket, reason", "Messages not sent: the receiver is slow or away."),
     ("", "malformed", _C, "messages_malformed", "socket", "Messages dropped because they could not be read."),
+    ("", "state_lost", _C, "", "what", "Files of a process before that were found damaged: `what` began anew."),
     ("", "working_seconds", _G, "", "", "How long the working thread is at what it does now; 0: at nothing."),
     ("capture", "frames", _C, "", "stream", "Frames captured and handed on."),
     ("capture", "frames_dropped", _C, "", "reason", "Frames lost in the capturing process itself."),

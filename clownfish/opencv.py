@@ -3,6 +3,8 @@
 Import `cv2` from here, never directly. OpenCV's own thread pool fights with the other processes of a small box, and
 what OpenCV and its FFmpeg print on stderr is said again, better, by the errors that we raise; OPENCV_LOG_LEVEL and
 OPENCV_FFMPEG_LOGLEVEL in the environment bring their voices back.
+
+PyPI's is new. The one that comes with the system has GStreamer and is older: 4.8 with JetPack 6, 4.6 with Debian 12.
 """
 
 from __future__ import annotations
@@ -11,14 +13,18 @@ import os
 from typing import Any, cast
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read by OpenCV when it first opens a video
+os.environ.setdefault(
+    "OPENCV_LOG_LEVEL", "SILENT"
+)  # read when it is loaded; its functions go by another name each year
 
 import cv2
 
 from clownfish.messages import Pixels
 
 cv2.setNumThreads(1)
-if "OPENCV_LOG_LEVEL" not in os.environ:
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+ONE_THREAD: list[int] = [cv2.CAP_PROP_N_THREADS, 1] if hasattr(cv2, "CAP_PROP_N_THREADS") else []
+"""For FFmpeg, where this OpenCV knows how to say it (from 4.7 on): to be given when a video is opened."""
 
 
 def swap_red_and_blue(pixels: Any) -> Pixels:
@@ -36,4 +42,4 @@ def resized(pixels: Pixels, width: int, height: int) -> Pixels:
     return cast(Pixels, cv2.resize(pixels, (width, height), interpolation=how))
 
 
-__all__ = ["cv2", "resized", "swap_red_and_blue"]
+__all__ = ["ONE_THREAD", "cv2", "resized", "swap_red_and_blue"]

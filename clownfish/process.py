@@ -58,8 +58,12 @@ class Process:
         self.arguments = arguments
         self.run_dir = private_folder(config.run_dir())
         self._lock = _lock(self.run_dir / f"{service}.lock", service)
-        self.counters = Counters(self.mapped("counters", BUFFER_BYTES))
         self.log = logging.get_logger()
+        counters = self.run_dir / f"{service}.counters"
+        buffer, whole = _mapped(counters, BUFFER_BYTES)
+        self.counters = Counters(buffer)
+        if not whole or self.counters.origin == "reset":
+            self.state_lost("counters", counters)
         self.bus = Bus(self.counters.add)
         self.state: Literal["starting", "ready", "draining", "failed", "ended"] = "starting"
         self.text = ""
@@ -74,23 +78,34 @@ class Process:
         self._executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="work")
         self._tasks: set[asyncio.Task[Any]] = set()
         self._status = self.bus.outbox(config.ipc(STATUS_SOCKET), "status", hwm=4)
-        if self.counters.origin == "reset":
-            self.log.warning("counters were corrupt and begin anew", file=str(self.run_dir / f"{service}.counters"))
 
     def mapped(self, name: str, size_bytes: int) -> mmap.mmap:
         """A file of this service in the run folder, in memory: what is stored there outlives a killed process."""
-        path = self.run_dir / f"{self.service}.{name}"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        return self._mapped(name, self.run_dir / f"{self.service}.{name}", size_bytes)
+
+    def kept(self, name: str, size_bytes: int) -> mmap.mmap:
+        """Likewise in the state folder: it outlives a restart of the box, too, but for what a cut of power takes of it
+        (half a minute, as Linux writes back). Raises ConfigError where that folder cannot be used.
+        """
+        folder = self.config.state_dir()
         try:
-            if os.fstat(descriptor).st_size < size_bytes:
-                os.posix_fallocate(descriptor, 0, size_bytes)
-            return mmap.mmap(descriptor, size_bytes)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"{path}: no room for {size_bytes} bytes ({error}); free some, or set graph.run_dir"
+                f"state folder {folder}: {error.strerror}; set XDG_STATE_HOME to a folder of yours"
             ) from error
-        finally:
-            os.close(descriptor)
+        return self._mapped(name, folder / f"{self.service}.{name}", size_bytes)
+
+    def _mapped(self, name: str, path: Path, size_bytes: int) -> mmap.mmap:
+        buffer, whole = _mapped(path, size_bytes)
+        if not whole:
+            self.state_lost(name.rpartition(".")[2], path)
+        return buffer
+
+    def state_lost(self, what: str, where: Path) -> None:
+        """Say, and count, that state of a process before was found damaged, and that `what` begins anew."""
+        self.log.warning("state was damaged and begins anew", what=what, where=str(where))
+        self.counters.add(f'state_lost{{what="{what}"}}')
 
     def ready(self, text: str = "") -> None:
         """Say that the service does its work now."""
@@ -319,6 +334,25 @@ def private_folder(path: Path) -> Path:
             f"{os.getuid()} and mode 700, or others could speak to the graph: chmod 700, or set graph.run_dir"
         )
     return path
+
+
+def _mapped(path: Path, size_bytes: int) -> tuple[mmap.mmap, bool]:
+    """The file in memory, and whether it was whole: one that is cut off is filled up with zeros."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); remove it, or name another folder") from error
+    try:
+        found = os.fstat(descriptor).st_size
+        if found < size_bytes:
+            os.posix_fallocate(descriptor, 0, size_bytes)
+        return mmap.mmap(descriptor, size_bytes), not 0 < found < size_bytes
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: no room for {size_bytes} bytes ({error}); free some, or name another folder"
+        ) from error
+    finally:
+        os.close(descriptor)
 
 
 def _lock(path: Path, service: str) -> int:

@@ -37,6 +37,7 @@ _SEGMENT_BYTES = 1024 * 1024
 _IN_MEMORY = 1000
 """Messages that wait in memory while the disk takes none."""
 _SYNC_S = 0.2
+STATE_LOST = 'state_lost{what="spool"}'
 
 
 class Entry(NamedTuple):
@@ -60,7 +61,9 @@ class Spool:
 
     `counts` grows only: spooled, acked, dropped{reason="spool_full"}, dropped{reason="too_large"},
     dropped{reason="disk_full"} (there was no room in memory either), dropped{reason="damaged"} (no longer as they were
-    written), spool_disk_errors (writes that failed), spool_torn_bytes (cut off when opening).
+    written), spool_disk_errors (writes that failed), spool_torn_bytes (cut off when opening), state_lost{what="spool"}
+    (when opening: what the target has is not known any more, and all is given out again; or a segment that cannot be
+    read is removed).
     """
 
     def __init__(
@@ -187,9 +190,13 @@ class Spool:
     def _read_acked(self) -> int:
         raw = os.pread(self._acked_file, _ACKED.size, 0)
         if len(raw) < _ACKED.size:
+            self.counts[STATE_LOST] += len(raw) > 0
             return 0
         acked, crc = _ACKED.unpack(raw)
-        return int(acked) if zlib.crc32(raw[:8]) == crc else 0
+        if zlib.crc32(raw[:8]) == crc:
+            return int(acked)
+        self.counts[STATE_LOST] += 1
+        return 0
 
     def _scan(self) -> None:
         """Find every whole message; cut off what is torn."""
@@ -197,7 +204,12 @@ class Spool:
             if not path.stem.isdigit():
                 continue
             segment = _Segment(path, int(path.stem))
-            data = path.read_bytes()
+            try:
+                data = path.read_bytes()
+            except OSError:  # a bad block: what else is there must reach the target
+                path.unlink()
+                self.counts[STATE_LOST] += 1
+                continue
             while (entry := _entry_at(data, segment.size_bytes, segment.first + len(segment.offsets))) is not None:
                 segment.offsets.append(segment.size_bytes)
                 segment.size_bytes += _HEADER.size + len(entry.data)

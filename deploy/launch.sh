@@ -2,6 +2,7 @@
 # Start the process graph on an edge box, a Jetson say:   deploy/launch.sh [CONFIG] [--set KEY=VALUE ...]
 # CONFIG defaults to configs/jetson.toml beside this script; environment.sh says which Python is used.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 config="$here/configs/jetson.toml"
@@ -17,7 +18,9 @@ fi
 # On a Jetson the clocks follow the load and a window a second does not raise them; MAXN and jetson_clocks keep them up.
 if [[ -r /etc/nv_tegra_release ]] && command -v nvpmodel >/dev/null && [[ $(id -u) == 0 ]]; then
     nvpmodel -m 0 || true
-    command -v jetson_clocks >/dev/null && jetson_clocks || true
+    if command -v jetson_clocks >/dev/null; then
+        jetson_clocks || true
+    fi
 fi
 
 exec "$python" -m clownfish up "$config" "$@"

@@ -54,6 +54,8 @@ class _Sink:
         self.sink: Sink = section.sink.build(SINKS, **given)
         folder = context.state_folder / "events" / section.name
         self._events = KeptEvents(config, process.run_dir, folder) if section.what == "events" else None
+        if self._events is not None and self._events.damaged:
+            process.state_lost("events", folder)
         allowed = (FusedResult, End, Frame) if isinstance(self.sink, Watching) else (FusedResult, End)
         hwm = 250 if isinstance(self.sink, Watching) else 1000
         self._inbox = process.bus.inbox(config.ipc(f"sink-{section.name}"), "results", allowed, hwm=hwm)

@@ -18,7 +18,7 @@ from clownfish.models.adapter import network_input
 from clownfish.models.base import WindowModel
 from clownfish.models.description import InputDescription, ModelDescription, write_description
 from clownfish.models.engines import ENGINES
-from clownfish.models.engines.cache import cached, digest
+from clownfish.models.engines.cache import cached, digest, or_without
 from clownfish.models.engines.onnxruntime import CPU, CUDA, TENSORRT, pick_providers, provider_options
 from clownfish.models.engines.tracing import convolutions_as_modules, flat_graph, parted
 from clownfish.models.load import build, load_model
@@ -404,9 +404,41 @@ def test_a_cache_entry_is_there_whole_or_not_at_all(monkeypatch, tmp_path) -> No
         cached("entry", lambda folder: (folder / "file").write_text("whole") and None) == tmp_path / "cache" / "entry"
     )
     assert (cached("entry", half) / "file").read_text() == "whole"
+    for left in (b"", b"whol", bytes(5)):  # what a cut of power leaves of a file that was just written
+        (tmp_path / "cache" / "entry" / "file").write_bytes(left)
+        again = cached("entry", lambda folder: (folder / "file").write_text("whole") and None)
+        assert (again / "file").read_text() == "whole"
     monkeypatch.setenv("CLOWNFISH_CACHE", "/proc/nowhere")
     with pytest.raises(ModelError, match="name another folder in the environment variable CLOWNFISH_CACHE"):
         cached("entry", half)
+
+
+def test_what_a_runtime_kept_and_cannot_read_is_thrown_away_once(tmp_path) -> None:
+    kept, tries = tmp_path / "tensorrt", []
+
+    def make() -> str:
+        tries.append([path.name for path in kept.glob("*")])
+        if tries[-1]:
+            raise RuntimeError("could not deserialize engine from cache")
+        return "session"
+
+    kept.mkdir()
+    (kept / "torn.engine").write_bytes(b"")
+    assert or_without(kept, make) == "session"
+    assert tries == [["torn.engine"], []]
+
+
+@pytest.mark.parametrize("kept", ["nothing", "no folder"])
+def test_who_fails_without_having_kept_anything_is_not_tried_again(kept: str, tmp_path) -> None:
+    tries = []
+
+    def make() -> None:
+        tries.append(1)
+        raise RuntimeError("no such library")
+
+    with pytest.raises(RuntimeError, match="no such library"):
+        or_without(tmp_path if kept == "nothing" else tmp_path / "none", make)
+    assert len(tries) == 1
 
 
 # -- configuration -----------------------------------------------------------------------------------------------------

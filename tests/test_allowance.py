@@ -52,9 +52,27 @@ def test_a_calendar_that_goes_back_gives_no_month_back() -> None:
     assert allowance.used_up(0.0, utc(2026, 11, 1))
 
 
-def test_a_buffer_that_holds_something_else_begins_anew() -> None:
-    buffer = bytearray(b"\xff" * BUFFER_BYTES)
-    assert Allowance(gb_month=1.0, buffer=buffer).left(utc(2026, 11, 1)) == 10**9
+@pytest.mark.parametrize("place", [0, 15, 23], ids=["no magic", "a month that no calendar has", "less than nothing"])
+def test_a_buffer_that_holds_something_else_begins_anew_and_says_so(place: int) -> None:
+    when = utc(2026, 11, 1)
+    buffer = bytearray(BUFFER_BYTES)
+    first = Allowance(gb_month=1.0, buffer=buffer)
+    first.spend(5, 0.0, when)
+    assert (first.origin, Allowance(buffer=buffer).origin) == ("new", "continued")
+    buffer[place] ^= 0xFF
+    again = Allowance(gb_month=1.0, buffer=buffer)
+    assert (again.origin, again.left(when)) == ("reset", 10**9)
+
+
+@given(st.binary(min_size=BUFFER_BYTES, max_size=BUFFER_BYTES), st.integers(0, BUFFER_BYTES))
+def test_whatever_a_buffer_holds_there_is_a_sane_month(noise: bytes, whole: int) -> None:
+    buffer = bytearray(BUFFER_BYTES)
+    Allowance(buffer=buffer)
+    buffer[whole:] = noise[whole:]
+    allowance = Allowance(gb_month=1.0, buffer=buffer)
+    allowance.spend(1, 0.0, utc(2026, 11, 1))
+    assert allowance.month_bytes >= 1
+    assert allowance.rate(0.0, utc(2026, 11, 1)) >= 0
 
 
 def test_leap_years_and_new_years_end_when_they_do() -> None:

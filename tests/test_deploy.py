@@ -22,6 +22,7 @@ from clownfish.errors import ConfigError
 from clownfish.keys import KeyFolder
 from clownfish.measures import MEASURES
 from tests.keyrings import keyring
+from tests.units import verify
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed: it comes with the extra dev")
 
@@ -380,23 +381,6 @@ def test_the_settings_with_a_services_environment_are_right(name: str) -> None:
 
 
 # -- systemd ----------------------------------------------------------------------------------------------------------
-
-
-def verify(unit: str, name: str, folder: Path) -> str:
-    """What `systemd-analyze verify` complains of; empty where nothing."""
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed")
-    program = folder / "clownfish"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    path = folder / name.replace("@.", "@0.")
-    path.write_text(unit.replace("/opt/clownfish/bin/clownfish", str(program)))
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(path)],
-        check=False, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    said = "\n".join(line for line in done.stderr.splitlines() if str(path) in line or path.name in line)
-    return said or ("" if done.returncode == 0 else done.stderr)
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)

@@ -386,13 +386,27 @@ def test_the_kernel_says_whether_the_clock_is_kept() -> None:
     assert found.state != "fault", "NOT_BEFORE is later than now"
 
 
-async def test_a_gpu_that_is_asked_for_and_not_there_is_a_fault() -> None:
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime"])
+async def test_a_gpu_that_is_asked_for_and_not_there_is_a_fault(engine: str) -> None:
     if seen_gpu():
         pytest.skip("this machine has one")
-    tree = {"streams": [{"name": "a", "source": "a.mp4"}], "local": {"model": "zoo:ucf9/local", "device": "cuda"}}
+    local = {"model": "zoo:ucf9/local", "device": "cuda", "engine": engine}
+    tree = {"streams": [{"name": "a", "source": "a.mp4"}], "local": local}
     [found] = await gpu(validate(tree, "test"), 60)
     assert (found.state, "device = 'cuda' asks for one" in found.said) == ("fault", True)
     assert "device = 'auto'" in found.advice
+
+
+async def test_with_onnxruntime_it_is_not_torch_that_must_find_the_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a Jetson: NVIDIA's onnxruntime, and torch from PyPI, which there only exports."""
+    (tmp_path / "onnxruntime.py").write_text("def get_available_providers(): return ['TensorrtExecutionProvider']")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[1]}")
+    local = {"model": "zoo:ucf9/local", "device": "cuda", "engine": "onnxruntime", "precision": "fp16"}
+    tree = {"streams": [{"name": "a", "source": "a.mp4"}], "local": local}
+    [found] = await gpu(validate(tree, "test"), 60, seen="Jetson")
+    assert (found.state, found.said) == ("ok", "onnxruntime can use it (Jetson)")
 
 
 async def test_a_source_that_hangs_is_given_up_and_its_process_ended(tmp_path: Path) -> None:

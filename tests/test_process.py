@@ -67,6 +67,35 @@ async def test_counters_go_on_where_the_process_before_left_them(run_dir: Path) 
         assert second.counters.get("windows") == 4
 
 
+@pytest.mark.parametrize("name", ["router.counters", "router.waits.histogram", "kept"])
+async def test_a_file_that_was_cut_off_is_counted_and_begins_anew(
+    name: str, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(run_dir / "state"))
+    path = run_dir / "state" / "clownfish" / "clownfish" / "router.allowance" if name == "kept" else run_dir / name
+    what = {"router.counters": "counters", "kept": "allowance"}.get(name, "histogram")
+    async with process(run_dir) as first:
+        first.counters.add("windows")
+        first.histogram("waits").add(5e6)
+        first.kept("allowance", 24)[:] = b"x" * 24
+        os.close(first._lock)
+    path.write_bytes(path.read_bytes()[:20])
+    async with process(run_dir) as second:
+        buffer = second.kept("allowance", 24)
+        assert second.counters.get(f'state_lost{{what="{what}"}}') == 1
+        assert sum(name.startswith("state_lost") for name in second.counters.as_dict()) == 1
+        assert buffer[:] == (b"x" * 20 + bytes(4) if name == "kept" else b"x" * 24)
+        assert second.counters.get("windows") == (0 if what == "counters" else 1)
+
+
+async def test_a_state_folder_that_cannot_be_is_said(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run_dir / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(run_dir / "file"))
+    async with process(run_dir) as it:
+        with pytest.raises(ConfigError, match="set XDG_STATE_HOME to a folder of yours"):
+            it.kept("allowance", 24)
+
+
 async def test_histograms_go_on_too_and_are_there_before_anything_is_added(run_dir: Path) -> None:
     async with process(run_dir, "sink-a") as first:
         first.histogram("model").add(5e6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from clownfish.errors import SinkError
-from clownfish.spool import MAX_MESSAGE_BYTES, Spool
+from clownfish.spool import MAX_MESSAGE_BYTES, STATE_LOST, Spool
 from tests.disks import file_size_limit, small_disk
 
 __all__ = ["file_size_limit", "small_disk"]  # fixtures
@@ -147,6 +148,49 @@ def test_damage_in_the_middle_costs_what_follows_in_that_file_and_nothing_more(t
     assert numbers == [1, 2, *range(inside + 1, 31)]
     assert spool.counts['dropped{reason="damaged"}'] == inside - 2
     assert spool.waiting == len(numbers)
+    spool.close()
+
+
+@pytest.mark.parametrize("left", [0, 5, 11, 12])
+def test_where_it_is_not_known_what_the_target_has_all_is_given_out_again_and_counted(
+    left: int, tmp_path: Path
+) -> None:
+    """`left`: bytes that a cut of power left of the file `acked`; with all of them one is wrong."""
+    spool = Spool(tmp_path)
+    put(spool, messages(5))
+    spool.acknowledge(spool.peek(3)[-1].number)
+    spool.close()
+    raw = (tmp_path / "acked").read_bytes()
+    (tmp_path / "acked").write_bytes(raw[:left] if left < len(raw) else bytes([raw[0] ^ 1]) + raw[1:])
+    spool = Spool(tmp_path)
+    assert waiting(spool) == messages(5)
+    assert spool.counts[STATE_LOST] == (left > 0), "an empty one is that of a spool which is new"
+    spool.acknowledge(spool.peek(9)[-1].number)
+    spool.close()
+    again = Spool(tmp_path)
+    assert (waiting(again), again.counts[STATE_LOST]) == ([], 0)
+    again.close()
+
+
+def test_a_segment_on_a_bad_block_goes_and_the_others_reach_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, max_mb=0.02)
+    put(spool, [n.to_bytes(2, "big") * 250 for n in range(30)])
+    spool.close()
+    bad, second, *_ = sorted(tmp_path.glob("*.segment"))
+    read_bytes = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if path == bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    spool = Spool(tmp_path, max_mb=0.02)
+    assert [entry.number for entry in spool.peek(100)] == [*range(int(second.stem), 31)]
+    assert spool.counts[STATE_LOST] == 1
+    assert not bad.exists()
     spool.close()
 
 

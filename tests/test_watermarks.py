@@ -78,3 +78,14 @@ def test_a_process_killed_between_two_stores_leaves_a_pair_that_was_true(sets: l
                 newest = found.get(other)
                 assert newest is None or (other, newest) in said
         assert marks.get(key) == t
+
+
+@given(st.binary(max_size=4096), st.integers(0, BUFFER_BYTES - 4096))
+def test_whatever_a_buffer_holds_the_newest_window_is_a_number_or_not_known(noise: bytes, place: int) -> None:
+    buffer = bytearray(BUFFER_BYTES)
+    buffer[place : place + len(noise)] = noise
+    marks = Watermarks(buffer)
+    key = StreamKey("cam", 7)
+    assert marks.get(key) is None or marks.get(key) >= 0  # type: ignore[operator]
+    marks.set(key, 3)
+    assert marks.get(key) == Watermarks(buffer).get(key) == 3

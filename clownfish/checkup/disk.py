@@ -22,6 +22,9 @@ def folders(config: Config) -> dict[str, tuple[Path, float]]:
     found: dict[str, tuple[Path, float]] = {}
     if config.record is not None and config.streams:
         found["record"] = (Path(config.record.folder), 0.0)
+    adaptive = config.uplink.adaptive if config.uplink is not None else None
+    if adaptive is not None and adaptive.gb_month is not None:
+        found["the month's count"] = (state, 0.0)
     for sink in config.sinks if config.streams else ():
         options, kind = sink.sink.options, sink.sink.kind
         if isinstance(path := options.get("path"), str):

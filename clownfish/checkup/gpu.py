@@ -1,4 +1,4 @@
-"""The GPU: whether one is here, whether torch can use it, and whether the configuration wants it."""
+"""The GPU: whether one is here, whether the engine can use it, and whether the configuration wants it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from clownfish.within import within
 
 _TEGRA = Path("/etc/nv_tegra_release")
 _NODES = ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu/igpu0/ctrl")
-_ASK = "from clownfish.models.load import pick_device; pick_device('cuda')"
-_JETSON = "install NVIDIA's own build of torch for this JetPack: PyPI's has no CUDA for a Jetson"
-_PC = "check `nvidia-smi`, and that torch was installed with CUDA (pytorch.org says how)"
+_ASK = {
+    "torch": "from clownfish.models.load import pick_device; pick_device('cuda')",
+    "onnxruntime": "import onnxruntime; from clownfish.models.engines.onnxruntime import pick_providers; "
+    "pick_providers(onnxruntime.get_available_providers(), 'cuda', 'fp32')",
+}
+"""Of the engines that use CUDA: whether this build of them can. With TensorRT torch only exports, and may have none."""
+_JETSON = "install NVIDIA's own build of {engine} for this JetPack (docs/jetson.md): PyPI's has no CUDA for a Jetson"
+_PC = "check `nvidia-smi`, and that {engine} was installed with CUDA (onnxruntime-gpu; pytorch.org says how for torch)"
 
 
 def seen_gpu() -> str:
@@ -25,18 +30,26 @@ def seen_gpu() -> str:
 
 
 async def gpu(config: Config | None, patience_s: float, seen: str | None = None) -> list[Finding]:
-    """torch is asked in a child, and only where there is a reason: a broken driver hangs, and torch takes seconds."""
+    """Engines are asked in a child, and only where there is a reason: a broken driver hangs, torch takes seconds."""
     here = seen_gpu() if seen is None else seen
     sections = [] if config is None else [("local", config.local), ("worker", config.worker)]
     devices = {name: section.device for name, section in sections if section is not None}
     wanting = [name for name, device in devices.items() if device == "cuda"]
     if not wanting and (not here or all(device == "cpu" for device in devices.values())):
         return [ok("gpu", f"{'a ' + here + ', not used' if here else 'none here'}: the processor computes")]
-    works = await _torch_finds_it(patience_s)
-    if works:
-        return [ok("gpu", f"torch finds it ({here or 'CUDA device'})")]
-    said = f"torch finds no CUDA device{' on this ' + here if here else ''}"
-    remedy = _JETSON if here == "Jetson" else _PC
+    engines = {section.engine for _, section in sections if section is not None and section.device != "cpu"}
+    asked = sorted(engines & _ASK.keys() if engines else {"torch"})
+    if not asked:
+        return [
+            ok("gpu", f"{'a ' + here if here else 'none'}, not used: {', '.join(sorted(engines))} computes without")
+        ]
+    for engine in asked:
+        if not await _finds_it(engine, patience_s / len(asked)):
+            break
+    else:
+        return [ok("gpu", f"{' and '.join(asked)} can use it ({here or 'CUDA device'})")]
+    said = f"{engine} finds no CUDA device{' on this ' + here if here else ''}"
+    remedy = (_JETSON if here == "Jetson" else _PC).format(engine=engine)
     if wanting:
         return [
             fault("gpu", f"{said}; [{wanting[0]}] device = 'cuda' asks for one", f"{remedy}; or say device = 'auto'")
@@ -44,9 +57,9 @@ async def gpu(config: Config | None, patience_s: float, seen: str | None = None)
     return [warning("gpu", f"{said}: the processor computes, many times slower", remedy)]
 
 
-async def _torch_finds_it(patience_s: float) -> bool:
+async def _finds_it(engine: str, patience_s: float) -> bool:
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _ASK, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        sys.executable, "-c", _ASK[engine], stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     try:
         return await within(child.wait(), patience_s) == 0

@@ -14,7 +14,7 @@ from clownfish.lab.figures import Figure, Line, Use
 from clownfish.lab.graph import Sample, measure_graph
 from clownfish.lab.overhead import EDGE
 from clownfish.lab.workload import FPS, HEIGHT, PERIOD_S, WIDTH, Pair, graph
-from clownfish.opencv import cv2
+from clownfish.opencv import ONE_THREAD, cv2
 
 FREE = "clownfish.lab.free:FreeModel"
 _RATE_TOLERANCE = 0.97
@@ -111,7 +111,7 @@ def largest(holds: Callable[[int], bool], most: int, resolution: float) -> int:
 
 def decoding_share(clip: str, streams: int, frames: int) -> float:
     """The share of a core that one stream at 30 FPS needs for decoding and resizing, all streams in this process."""
-    captures = [cv2.VideoCapture(clip, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1]) for _ in range(streams)]
+    captures = [cv2.VideoCapture(clip, cv2.CAP_FFMPEG, ONE_THREAD) for _ in range(streams)]
     begin = time.process_time()
     done = 0
     for _ in range(frames):
@@ -119,7 +119,7 @@ def decoding_share(clip: str, streams: int, frames: int) -> float:
             read, pixels = capture.read()
             if not read:
                 capture.release()
-                captures[i] = cv2.VideoCapture(clip, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+                captures[i] = cv2.VideoCapture(clip, cv2.CAP_FFMPEG, ONE_THREAD)
                 continue
             cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
             done += 1

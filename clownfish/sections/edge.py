@@ -83,7 +83,7 @@ class Adaptive(Section):
     mbit_s: Annotated[float, Bounds(gt=0)] | None = None
     """Mean rate that may be sent."""
     gb_month: Annotated[float, Bounds(gt=0)] | None = None
-    """10⁹ bytes that may be sent in a calendar month (UTC); counted over restarts, in the run folder."""
+    """10⁹ bytes that may be sent in a calendar month (UTC); counted over restarts, in the state folder."""
     price: Annotated[float, Bounds(ge=0, le=1)] = 0.01
     """Accuracy (1 is all) that one more Mbit/s must bring."""
     rise_s: Annotated[float, Bounds(ge=0)] = 1.0

@@ -22,7 +22,7 @@ from clownfish.errors import SinkError
 from clownfish.messages import End
 from clownfish.sinks.base import Item, SinkContext
 from clownfish.sinks.forms import key_of, line_of, utc_now
-from clownfish.spool import Entry, Spool
+from clownfish.spool import STATE_LOST, Entry, Spool
 from clownfish.within import within
 
 _SYNC_S = 0.2
@@ -84,7 +84,10 @@ class Spooled:
         """`spool`: a folder of this sink's own; empty: one below the context's. Raises SinkError."""
         self._context = context
         self._backoff = Backoff(retry_s, retry_max_s)
-        self._spool = Spool(spool or context.state_folder / "spool" / context.name, spool_mb)
+        folder = spool or context.state_folder / "spool" / context.name
+        self._spool = Spool(folder, spool_mb)
+        if self._spool.counts[STATE_LOST]:
+            context.tell(f"spool {folder} was damaged: messages may come again, or be missing")
         self._wake, self._empty = asyncio.Event(), asyncio.Event()
         self._own: Counter[str] = Counter()
         self._connected = False

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from clownfish.errors import SourceError
 from clownfish.messages import Pixels
-from clownfish.opencv import cv2
+from clownfish.opencv import ONE_THREAD, cv2
 from clownfish.sources.videocapture import DEFAULT_FPS, Capture, asked_fps, lawful
 
 
@@ -87,8 +87,7 @@ class NetworkStream(_Live):
             max(1, round(open_timeout_s * 1000)),
             cv2.CAP_PROP_READ_TIMEOUT_MSEC,
             max(1, round(read_timeout_s * 1000)),
-            cv2.CAP_PROP_N_THREADS,
-            1,
+            *ONE_THREAD,
         ]
         super().__init__(
             Capture(url, cv2.CAP_FFMPEG, parameters),

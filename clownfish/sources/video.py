@@ -15,7 +15,7 @@ from pathlib import Path
 
 from clownfish.errors import SourceError
 from clownfish.messages import Pixels
-from clownfish.opencv import cv2
+from clownfish.opencv import ONE_THREAD, cv2
 from clownfish.sources.videocapture import MAX_FPS, Capture, asked_fps, lawful
 
 
@@ -41,7 +41,7 @@ class VideoFile:
             raise SourceError(f"cannot read the video file {self._path}: {error.strerror}") from error
         self._missing_bytes = missing_bytes
         # one decoding thread: more would take cores from the models, and each adds a frame of delay
-        self._capture = Capture(str(self._path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        self._capture = Capture(str(self._path), cv2.CAP_FFMPEG, ONE_THREAD)
         if not self._capture.opened:
             raise SourceError(f"{self._path} cannot be opened as a video: {self._why_not(moov)}")
         self._promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)

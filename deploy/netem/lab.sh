@@ -3,6 +3,7 @@
 # Needed beside it: ip and tc (package iproute2), nsenter and setpriv (util-linux). The kernel loads sch_netem by itself
 # where it has it; without it /dev/net/tun is used.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=../environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../environment.sh"
 
 for tool in ip tc nsenter setpriv; do

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from clownfish.evaluation.verify import verify_gate
 from clownfish.ladder import Ladder, Rung, Way, tree_of
 from clownfish.messages import Pace
@@ -21,7 +23,10 @@ LADDER = Ladder(
 )
 
 
-async def test_the_setting_goes_down_with_the_link_and_up_again(run_dir: Path, material: Material) -> None:
+async def test_the_setting_goes_down_with_the_link_and_up_again(
+    run_dir: Path, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(run_dir / "state"))
     at = Endpoints.tcp()
     ladder = run_dir / "ladder.json"
     ladder.write_text(json.dumps(tree_of(LADDER)))

@@ -113,7 +113,10 @@ async def test_a_setting_changes_codec_and_size_and_all_frames_of_a_window_are_o
         paces.close()
 
 
-async def test_what_is_over_the_allowance_is_dropped_and_counted(run_dir: Path, local_only: Material) -> None:
+async def test_what_is_over_the_allowance_is_dropped_and_counted(
+    run_dir: Path, local_only: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(run_dir / "state"))
     adaptive = {"ladder": ladder(run_dir), "gb_month": 1e-6}  # a thousand bytes
     async with cloud(run_dir, local_only, adaptive=adaptive) as it:
         await it.hello()

@@ -7,6 +7,7 @@ the export, which spares minutes at the next start.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from clownfish.errors import ModelError
 from clownfish.models.engines.base import DTYPES, Answer, Device, EngineMissing, Precision, Task, one_by_one
-from clownfish.models.engines.cache import cache_folder, cached, digest
+from clownfish.models.engines.cache import cache_folder, cached, digest, or_without
 from clownfish.models.engines.export import write_onnx
 from clownfish.models.engines.onnxfile import OURS, read_outputs
 
@@ -36,7 +37,8 @@ class OnnxRuntime:
             self.dtype = DTYPES["fp32" if own or name == TENSORRT else task.precision]
             path = task.onnx_file or _exported(task, self.dtype)
             try:
-                session = _session(ort, path, [name, *others], task.precision)
+                make = partial(_session, ort, path, [name, *others], task.precision)
+                session = or_without(_tensorrt_folder(), make) if name == TENSORRT else make()
             except Exception as error:  # onnxruntime's own kinds, which it does not export
                 reasons.append(f"{_RUNS_ON[name]}: {str(error).strip().splitlines()[0][:200]}")
                 continue
@@ -116,12 +118,16 @@ def provider_options(name: str, precision: Precision, folder: Path) -> dict[str,
     return {"device_id": 0} if name == CUDA else {}
 
 
+def _tensorrt_folder() -> Path:
+    return cache_folder() / "tensorrt"
+
+
 def _session(ort: Any, path: Path, names: list[str], precision: Precision) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3  # errors
-    folder = cache_folder() / "tensorrt"
+    folder = _tensorrt_folder()
     if TENSORRT in names:
         folder.mkdir(parents=True, exist_ok=True)
     providers = [(name, provider_options(name, precision, folder)) for name in names]
