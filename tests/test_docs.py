@@ -22,6 +22,7 @@ from clownfish.codecs import CODECS
 from clownfish.filters import FILTERS
 from clownfish.fusions import FUSIONS
 from clownfish.lab.net import profile
+from clownfish.models.description import ModelDescription
 from clownfish.settings import Config
 from clownfish.similarity import SIMILARITIES
 from clownfish.sinks import SINKS
@@ -200,6 +201,14 @@ def test_lines_that_the_program_would_refuse_would_be_found(line: str) -> None:
     (arguments,) = commands(f"FOO=1 sudo .venv/bin/{line} > out  # as here")
     with pytest.raises(Exception, match=r"(?i)no command|no such option|valid integer"):
         check(arguments)
+
+
+DESCRIPTIONS = [each for each in BLOCKS if each.language == "json" and '"architecture"' in each.text]
+
+
+@pytest.mark.parametrize("block", DESCRIPTIONS, ids=str)
+def test_a_models_description_that_is_shown_is_right(block: Block) -> None:
+    ModelDescription.model_validate_json(block.text)
 
 
 # -- examples
