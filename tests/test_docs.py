@@ -174,9 +174,8 @@ def faults(text: str) -> list[str]:
     return fewest or list(unknown_options(tree))
 
 
-TOML = [
-    each for each in BLOCKS if each.language == "toml" or (not each.language and each.text.lstrip().startswith("["))
-]
+SECTION = re.compile(r"\s*\[+(" + "|".join(get_type_hints(Config)) + r")\b")
+TOML = [each for each in BLOCKS if each.language == "toml" or (not each.language and SECTION.match(each.text))]
 
 
 @pytest.mark.parametrize("block", TOML, ids=str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import command_reference
@@ -28,7 +29,9 @@ def fill(app: Sphinx, page: str, source: list[str]) -> None:
 
 def outdated(app: Sphinx, environment: BuildEnvironment, *pages: set[str]) -> list[str]:
     """Pages that follow the code are made anew each time."""
-    return [page for page in environment.found_docs if _PLACE.search(environment.doc2path(page).read_text("utf-8"))]
+    return [
+        page for page in environment.found_docs if _PLACE.search(Path(environment.doc2path(page)).read_text("utf-8"))
+    ]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
