@@ -11,7 +11,7 @@ EDGE_EXTRAS := torch video onnx mqtt kafka parquet web otel
 ALONE := tests/graph tests/net tests/services tests/test_bench.py tests/test_engines.py tests/test_doctor.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check check-jetson format bench clean
+.PHONY: help setup demo test check check-jetson docs docs-external format bench clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -29,10 +29,17 @@ else
 	$(BIN)/python -m pytest $(ALONE)
 endif
 
-check: $(VENV)/.dev ## Lint and types
+check: $(VENV)/.dev ## Lint and types; build the documentation, whose links must hold
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going docs build/docs
+
+docs: $(VENV)/.dev ## Build the documentation: build/docs/index.html
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going docs build/docs
+
+docs-external: $(VENV)/.dev ## Ask the network whether the documentation's links to elsewhere still lead there
+	$(BIN)/python -m sphinx --quiet --builder linkcheck docs build/linkcheck
 
 check-jetson: $(VENV)/.dev ## Would all of an edge box install on a Jetson (aarch64, Python 3.10), and does the code suit it?
 	$(PIP) install --quiet uv

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 
 from clownfish.errors import ConfigError
-from clownfish.settings import Config
+from clownfish.settings import Config, to_tree
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -108,7 +109,13 @@ def validate_as(kind: type[T], tree: Mapping[str, Any], where: str) -> T:
 
 def schema() -> dict[str, Any]:
     """JSON schema of the whole file."""
-    return _adapter(Config).json_schema()
+    return _adapter(Config).json_schema(schema_generator=_Schema)
+
+
+class _Schema(GenerateJsonSchema):
+    def encode_default(self, dft: Any) -> Any:
+        """A plug-in's as it stands in a file."""
+        return to_tree(dft)
 
 
 @cache

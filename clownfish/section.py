@@ -41,6 +41,12 @@ class OneOf:
 
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        """What editors offer: names that are known, though others may do."""
+        known: dict[str, Any] = handler(schema)
+        known.get("properties", {}).get("kind", known)["examples"] = self.registry.names()
+        return known
+
     def _check(self, plugin: Plugin | str) -> Plugin | str:
         kind = plugin if isinstance(plugin, str) else plugin.kind
         if kind not in self.registry.names() and ":" not in kind:

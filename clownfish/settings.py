@@ -68,6 +68,8 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, kw_only=True)
 class Graph(Section):
+    """The processes of one file, together."""
+
     name: Name = "clownfish"
     """Two graphs on one box need two names."""
     run_dir: str = ""
@@ -76,9 +78,12 @@ class Graph(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Log(Section):
+    """What processes log, on standard error."""
+
     format: Literal["auto", "console", "json"] = "auto"
     """`auto`: for people on a terminal, JSON elsewhere."""
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged."""
 
 
 @dataclass(frozen=True, kw_only=True)

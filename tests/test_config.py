@@ -10,7 +10,9 @@ import pytest
 
 from clownfish.config import load_config, parse_value, schema, validate
 from clownfish.errors import ConfigError
+from clownfish.models.description import ModelDescription
 from clownfish.settings import Config
+from clownfish.training.config import DiscardConfig, SimiNetConfig
 
 EDGE = """
 [[streams]]
@@ -136,3 +138,24 @@ def test_the_schema_describes_every_section_and_allows_no_other() -> None:
     assert described["additionalProperties"] is False
     assert {"streams", "local", "uplink", "router", "worker"} <= described["properties"].keys()
     json.dumps(described)
+
+
+def _sections() -> list[tuple[str, dict[str, Any]]]:
+    of_files = (schema(), DiscardConfig.model_json_schema(), SimiNetConfig.model_json_schema())
+    within = [each for whole in of_files for each in whole["$defs"].items()]
+    return [*within, ("ModelDescription", ModelDescription.model_json_schema())]
+
+
+@pytest.mark.parametrize(("name", "section"), _sections())
+def test_every_key_of_a_file_says_in_words_what_it_is_for(name: str, section: dict[str, Any]) -> None:
+    """Editors show them, and the reference is made of them."""
+    without = [key for key, value in section["properties"].items() if not value.get("description")]
+    assert not without, f"{name}: give {', '.join(without)} a string on the line below"
+    assert section.get("description"), f"{name}: give the class a docstring"
+
+
+def test_the_schema_shows_a_plugin_as_a_file_has_it_and_offers_the_known_ones() -> None:
+    similarity = schema()["$defs"]["Local"]["properties"]["similarity"]
+    assert similarity["default"] == {"kind": "cosine"}
+    assert "siminet" in similarity["properties"]["kind"]["examples"]
+    assert "openvino" in schema()["$defs"]["Local"]["properties"]["engine"]["examples"]

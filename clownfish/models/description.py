@@ -27,7 +27,7 @@ DISCARD, SEND = 0, 1
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class InputDescription(_Strict):
@@ -38,12 +38,19 @@ class InputDescription(_Strict):
     """
 
     width: int = Field(gt=0, le=4096)
+    """Pixels, of what the network gets."""
     height: int = Field(gt=0, le=4096)
+    """Likewise."""
     window_size: int = Field(gt=0, le=1024)
+    """Frames in a window."""
     frame_step: int = Field(default=1, gt=0)
+    """Every so many-th frame of a window is seen, the last one included."""
     resize: Resize = "stretch"
+    """`stretch`: area-averaged, whatever the shape; `shorter_side`: scaled until it covers, then the middle."""
     mean: tuple[float, float, float]
+    """Of R, G and B, values 0 to 255."""
     std: tuple[float, float, float]
+    """Likewise: (value − mean) / std is what the network gets."""
 
     @model_validator(mode="after")
     def _check(self) -> InputDescription:
@@ -63,13 +70,17 @@ class ModelDescription(_Strict):
     """A classifier over windows."""
 
     format: Literal["clownfish-classifier/1"] = "clownfish-classifier/1"
+    """What kind of file this is."""
     name: str = Field(min_length=1)
+    """What the router, logs and `[uplink] model` call it."""
     architecture: str
     """A name of clownfish.models, module:factory, or `onnx`: the network is an .onnx file beside the description."""
     options: dict[str, Any]
     """Keyword arguments of the architecture, beside `classes`."""
     classes: tuple[str, ...] = Field(min_length=2)
+    """In the order of its logits; a pair's two models have the same."""
     input: InputDescription
+    """What the network sees of a window."""
     feature: Feature
     """What `Inference.feature` holds: logits before the temperature, or the pooled embedding scaled to unit length."""
     temperature: float = Field(gt=0)

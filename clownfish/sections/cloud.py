@@ -11,18 +11,26 @@ from clownfish.section import Bounds, Endpoint, OneOf, Section, both_keys
 
 @dataclass(frozen=True, kw_only=True)
 class CanarySection(Section):
+    """A new model on trial beside the old one."""
+
     model: str
     """Name of the new model, as its workers say it: it gets a share of the windows of edges with the same classes."""
     share: Annotated[float, Bounds(gt=0, le=1)] = 0.1
+    """Of those edges' windows."""
     mode: Literal["answer", "shadow"] = "answer"
     """`answer`: for that share the new model answers, `shadow`: both do, and the edge hears the old one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Router(Section):
+    """The cloud's front: edges connect to it, and workers."""
+
     control: Endpoint = "tcp://127.0.0.1:7100"
+    """Where edges connect with control messages."""
     data: Endpoint = "tcp://127.0.0.1:7101"
+    """Where edges connect with frames."""
     workers: Endpoint = "tcp://127.0.0.1:7102"
+    """Where workers connect."""
     insecure: bool = False
     """Listen on addresses beyond loopback without authentication. Anybody who reaches the port may use the workers."""
     keys: str = ""
@@ -38,6 +46,7 @@ class Router(Section):
     windows_per_edge: Annotated[int, Bounds(ge=1)] = 4
     """Credit: windows an edge may have on the way or in work."""
     bytes_per_edge: Annotated[int, Bounds(ge=1)] = 8 * 1024 * 1024
+    """Credit: encoded frames an edge may have on the way or in work."""
     lease_ms: Annotated[int, Bounds(ge=100)] = 3000
     """Credit is void when the edge hears nothing for this long."""
     queue: Annotated[int, Bounds(ge=1)] = 1024
@@ -60,10 +69,16 @@ class Router(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Worker(Section):
+    """The large model, and the processes that run it."""
+
     router: Endpoint = "tcp://127.0.0.1:7102"
+    """The router's address for workers."""
     model: str
+    """`zoo:ucf9/remote`, or the path of a description (.json) beside its .safetensors."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: a GPU where torch finds one."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Numbers that torch computes in; the reduced ones are for GPUs and processors that have them."""
     engine: Annotated[str, OneOf(ENGINES)] = "torch"
     """What computes: `torch`, `torch-int8`, `openvino` or `onnxruntime`. `clownfish model bench` compares them."""
     calibration: str = ""
@@ -98,7 +113,9 @@ class Pool(Section):
     address: str = "auto"
     """Ray: `auto` finds the cluster that runs on this host (or RAY_ADDRESS), `local` starts one, or HOST:PORT."""
     min_workers: Annotated[int, Bounds(ge=0, le=4096)] = 1
+    """Never fewer."""
     max_workers: Annotated[int, Bounds(ge=1, le=4096)] = 4
+    """Never more."""
     cpus: Annotated[float, Bounds(ge=0)] = 1.0
     """Ray: processors kept for each worker."""
     gpus: Annotated[float, Bounds(ge=0)] = 0.0

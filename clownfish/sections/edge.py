@@ -17,7 +17,10 @@ from clownfish.sinks import SINKS
 
 @dataclass(frozen=True, kw_only=True)
 class Stream(Section):
+    """A camera or a video; as many of these as there are."""
+
     name: Name
+    """What answers, metrics and files call it."""
     source: str
     """A path, or `images:FOLDER`, `camera:0`, `rtsp://…`, `gst:PIPELINE`, `puppets:test/3`."""
     fps: Annotated[float, Bounds(gt=0, le=1000)] | None = None
@@ -25,14 +28,19 @@ class Stream(Section):
     pace: Literal["realtime", "fast", "patient"] = "realtime"
     """`fast`: as fast as the graph takes it, nothing skipped (files only); `patient`: so, but never above real time."""
     loop: bool = False
+    """Begin again at the end, of files and drawn streams."""
     seconds: Annotated[float, Bounds(gt=0)] | None = None
     """Stop after this much video."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Capture(Section):
+    """How frames are read."""
+
     width: Annotated[int, Bounds(ge=16, le=4096)] = 172
+    """Frames are resized once, as they come, to this many pixels; models and uplink get them so."""
     height: Annotated[int, Bounds(ge=16, le=4096)] = 128
+    """Likewise."""
     stall_s: Annotated[float, Bounds(gt=0)] = 5.0
     """A live source that delivers nothing for this long is reported as stalled."""
     retry_s: Annotated[float, Bounds(gt=0)] = 1.0
@@ -41,8 +49,12 @@ class Capture(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class WindowSection(Section):
+    """What the models look at."""
+
     size: Annotated[int, Bounds(ge=1, le=256)] = 16
+    """Frames in a window: what the models were trained on."""
     stride: Annotated[int, Bounds(ge=1, le=256)] = 4
+    """Frames from the beginning of one window to that of the next: there is an answer for each."""
 
     def __post_init__(self) -> None:
         if self.stride > self.size:
@@ -51,24 +63,34 @@ class WindowSection(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Local(Section):
+    """The small model on the edge box. Needed where there are streams."""
+
     model: str
     """`zoo:ucf9/local`, or the path of a description (.json) beside its .safetensors."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: a GPU where torch finds one."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Numbers that torch computes in; the reduced ones are for GPUs and processors that have them."""
     engine: Annotated[str, OneOf(ENGINES)] = "torch"
     """What computes: `torch`, `torch-int8`, `openvino` or `onnxruntime`. `clownfish model bench` compares them."""
     calibration: str = ""
     """For `torch-int8`: a video, or `puppets:train/0`, whose first minute sets the ranges of its integers."""
     max_batch: Annotated[int, Bounds(ge=1, le=64)] = 4
+    """Windows of different streams that the model answers together, at most, where several wait."""
     similarity: Annotated[Plugin, OneOf(SIMILARITIES)] = Plugin(kind="cosine")
+    """How ρ, the likeness of a window to the one before, is found; `siminet` is the paper's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filter(Section):
+    """Which windows the cloud is asked about."""
+
     policy: Annotated[Plugin, OneOf(FILTERS)] = Plugin(kind="context_aware")
+    """Which windows are sent to the cloud; `context_aware` is the paper's."""
     timeout_ms: Annotated[int, Bounds(gt=0)] = 1000
     """How long a window waits for its ρ."""
     capacity: Annotated[int, Bounds(ge=1)] = 64
+    """Windows that may wait for their ρ, over all streams; the oldest gives way."""
 
 
 def cheapest_codec() -> Plugin:
@@ -78,6 +100,8 @@ def cheapest_codec() -> Plugin:
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptive(Section):
+    """Sending by what the link carries and a budget."""
+
     ladder: str = "zoo:puppets/ladder"
     """What there is to choose from: `zoo:SET/ladder`, or a file that `clownfish tune --ladder` wrote."""
     mbit_s: Annotated[float, Bounds(gt=0)] | None = None
@@ -92,8 +116,12 @@ class Adaptive(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Uplink(Section):
+    """The way to the cloud. Without this section the edge is alone."""
+
     control: Endpoint = "tcp://127.0.0.1:7100"
+    """The router's address for control messages."""
     data: Endpoint = "tcp://127.0.0.1:7101"
+    """The router's address for frames, a socket of their own."""
     edge: Name = "edge"
     """This box's name, for the router's log."""
     model: Annotated[str, Bounds(pattern=r"^.{0,128}$")] = ""
@@ -128,12 +156,18 @@ class Uplink(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class FusionSection(Section):
+    """How answers of edge and cloud become one."""
+
     method: Annotated[Plugin, OneOf(FUSIONS)] = Plugin(kind="exponential")
     """How local and remote answers become one; the paper's, or another with what it learnt."""
     theta: Annotated[float, Bounds(ge=0, le=1)] = 0.5
+    """θ: while β is at least this, the cloud's answer still counts."""
     remote_weight: Annotated[float, Bounds(ge=0, le=1)] = 2 / 3
+    """g: the cloud's share in the answer for a window that both models have answered."""
     horizon: Annotated[int, Bounds(ge=1, le=100_000)] = 64
+    """Windows that a late answer may still change; one for an older window is counted, and dropped."""
     anchor_beta: Literal["max", "one"] = "max"
+    """β where the cloud has answered: the largest entry of p_f, or 1 (Eq. 4)."""
     drain_ms: Annotated[int, Bounds(ge=0)] = 10_000
     """At the end of a stream, how long late results are waited for."""
 
@@ -160,15 +194,21 @@ class EventsSection(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class SinkSection(Section):
+    """Where answers go; as many of these as are wanted."""
+
     name: Name
+    """What logs, metrics and its files call it."""
     what: Literal["results", "events"] = "results"
     """`results`: the answer for each window; `events`: what was shown, from when to when (see [events])."""
     mode: Literal["live", "revisions", "final"] = "revisions"
     """`live`: what is said as it happens; `final`: what no later answer changes; `revisions`: all."""
     sink: Annotated[Plugin, OneOf(SINKS)]
+    """Where to, and that kind's own options; docs/sinks.md."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordSection(Section):
+    """Keeping a live run, to play it again."""
+
     folder: str
     """Where everything that fusion saw is kept, one file per stream and epoch, for `clownfish eval replay`."""

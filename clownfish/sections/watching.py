@@ -13,6 +13,8 @@ Loopback = Annotated[str, Bounds(pattern=r"^tcp://127\.0\.0\.1:\d{1,5}$")]
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Section):
+    """The live page."""
+
     listen: Listen = "127.0.0.1:8642"
     """HOST:PORT of the live page (needs the extra `web`)."""
     token_file: str = ""
@@ -34,9 +36,11 @@ class Link(Section):
     control: Loopback
     """Where the uplink connects."""
     data: Loopback
+    """Likewise."""
     to_control: Loopback
     """Where the router listens."""
     to_data: Loopback
+    """Likewise."""
     rate_mbit: Annotated[float, Bounds(gt=0)] | None = None
     """To begin with, each way; without: no cap."""
     delay_ms: Annotated[float, Bounds(ge=0, le=10_000)] = 0.0
@@ -45,6 +49,8 @@ class Link(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics(Section):
+    """For Prometheus, and health probes."""
+
     listen: Listen = "127.0.0.1:9464"
     """HOST:PORT of /metrics (Prometheus), /livez and /readyz. Where the port is taken, the graph goes on without."""
     token_file: str = ""
@@ -61,6 +67,8 @@ class Metrics(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Trace(Section):
+    """Spans of single windows, for OpenTelemetry."""
+
     endpoint: Annotated[str, Bounds(pattern=r"^https?://\S+$")] = "http://127.0.0.1:4318/v1/traces"
     """Where spans go, as OTLP over HTTP (needs the extra `otel`). OTEL_EXPORTER_OTLP_HEADERS and its like count."""
     ratio: Annotated[float, Bounds(ge=0, le=1)] = 0.01

@@ -77,7 +77,7 @@ def init_command(
     validation_share: Annotated[
         float | None, typer.Option(min=0.05, max=0.5, help="Of each class; without it a fifth, of few clips more.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn by chance.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="A first pair within minutes, not as good.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over configurations that are there.")] = False,
 ) -> None:
@@ -201,7 +201,7 @@ def score(
     remote: Annotated[str, typer.Option(help="Remote model, in place of the pair's.")] = "",
     siminet: Annotated[str, typer.Option(help="SimiNet, in place of the pair's; none for none.")] = "",
     width: Annotated[int, typer.Option(help="Frames are first resized to this, as capture does; 0: the pair's.")] = 0,
-    height: Annotated[int, typer.Option()] = 0,
+    height: Annotated[int, typer.Option(help="Likewise.")] = 0,
 ) -> None:
     """Measure the trained models on the data set's labelled streams."""
     from clownfish.datasets import open_dataset

@@ -20,7 +20,7 @@ else:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Data(_Section):
@@ -29,6 +29,7 @@ class Data(_Section):
     dataset: str
     """A name of clownfish.datasets."""
     root: Path
+    """The data set's folder."""
     options: dict[str, Any] = {}
     """Of the data set: see the head of its module in clownfish/datasets/."""
     validation_groups: tuple[int | str, ...] | None = Field(default=None, min_length=1)
@@ -39,7 +40,9 @@ class Data(_Section):
     split_seed: int = 0
     """Of that draw: the same for local, remote and SimiNet, so that none learns what another is judged by."""
     cache: Path = Path("runs/cache")
+    """Folder of the decoded frames, shared by all runs on this data set."""
     cache_width: int = Field(gt=0)
+    """See `cache_height`."""
     cache_height: int = Field(gt=0)
     """Frames are decoded once to this size; random crops are taken from it."""
 
@@ -50,6 +53,7 @@ class Augment(_Section):
     min_area: float = Field(default=0.5, gt=0, le=1)
     """A crop keeps at least this share of the picture."""
     flip: bool = True
+    """Half of the windows are mirrored, left for right."""
     jitter: float = Field(default=0.3, ge=0, lt=1)
     """Brightness, contrast and saturation are scaled by 1 ± this."""
     mixup: float = Field(default=0.0, ge=0)
@@ -60,23 +64,33 @@ class Fit(_Section):
     """How a classifier is trained: a linear probe on fixed embeddings first where asked for, then all layers."""
 
     probe_epochs: int = Field(default=0, ge=0)
+    """Of the linear probe; 0: none."""
     probe_weight_decay: float = Field(default=0.01, ge=0)
+    """Of the linear probe."""
     probe_windows: int = Field(default=4, ge=1)
     """Per clip, spread evenly; embedding them is nearly all of a probe's work."""
     probe_standardise: bool = True
     """Scale each dimension of the embedding to unit variance for the probe (folded back into the layer after it)."""
     epochs: int = Field(ge=0)
+    """Over all clips, of all layers; 0: the probe alone."""
     windows_per_clip: int = Field(default=1, ge=1)
+    """Windows that an epoch draws of each clip, at random."""
     batch: int = Field(default=32, ge=1)
+    """Windows for one step."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
+    """`sgd` with Nesterov's momentum, or `adamw`."""
     learning_rate: float = Field(default=0.01, gt=0)
+    """At its highest, after the warm-up; from there it follows a cosine to nothing."""
     head_learning_rate: float | None = Field(default=None, gt=0)
     """Of the last layer, where it differs (fine-tuning)."""
     warmup_epochs: float = Field(default=2.0, ge=0)
+    """While the learning rate rises."""
     restarts: tuple[int, ...] = ()
     """Epochs at which warm-up and cosine begin anew."""
     weight_decay: float = Field(default=1e-4, ge=0)
+    """Of all parameters that are trained."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    """Share of a label that is spread over all classes."""
     freeze_batch_norm: bool = False
     """Keep the statistics that the initial weights came with (small batches)."""
     trained: tuple[str, ...] = ()
@@ -120,22 +134,34 @@ class ClassifierConfig(_Section):
     """Whether its training heeds `fit.refit`."""
 
     name: str
+    """In the model's description, and of its folder of runs."""
     seed: int
+    """Of everything that is drawn by chance: the same seed, the same weights (on a CPU)."""
     output: Path
     """Without suffix: .safetensors, .json and .md are written."""
     runs: Path = Path("runs/train")
+    """Folder of checkpoints and logs, from which a run goes on."""
     architecture: str
+    """A name of clownfish.models, or module:factory."""
     options: dict[str, Any] = {}
+    """Keyword arguments of the architecture, beside `classes`."""
     initial: str = "random"
     """`random`; `imagenet` (a framenet); `inflate:open-nsfw`, or `inflate:` and the path of a 2D ResNet's .onnx or .pth
     (a resnet3d); or weights of the same architecture, but for their last layer: a path or a `zoo:` name."""
     feature: Literal["logits", "embedding"]
+    """What SimiNet compares, of a local model; `clownfish train siminet` may choose the other."""
     input: InputDescription
+    """What the network sees of a window."""
     data: Data
+    """What it learns from."""
     augment: Augment = Augment()
+    """What is changed at random."""
     fit: Fit
+    """How it is trained."""
     distil: Distil | None = None
+    """A teacher; without it, labels alone."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: a GPU where torch finds one."""
     tensorboard: bool = False
     """Write TensorBoard's event files beside the CSV (extra `tensorboard`)."""
 
@@ -163,15 +189,20 @@ class DiscardConfig(ClassifierConfig):
     refits = False
 
     discard: Discard = Discard()
+    """What is worth sending."""
 
 
 class SimiNetConfig(_Section):
     """`clownfish train siminet`."""
 
     name: str
+    """In its card, and of its folder of runs."""
     seed: int
+    """Of everything that is drawn by chance."""
     output: Path
+    """Without suffix: .safetensors, .json and .md are written."""
     runs: Path = Path("runs/train")
+    """Folder of checkpoints and logs."""
     classifier: str
     """Weights of the local classifier whose features it compares: a path or a `zoo:` name."""
     feature: Literal["logits", "embedding", "both"] = "both"
@@ -183,25 +214,35 @@ class SimiNetConfig(_Section):
     distance: tuple[int, ...] = Field(default=(1,), min_length=1)
     """Windows from one of a pair to the other in `neighbours`; of several, each is measured."""
     data: Data
+    """The clips that are joined to streams: the local classifier's."""
     rounds: int = Field(default=6, ge=1)
     """How many times all training clips are joined anew."""
     shortest: int = Field(default=24, ge=20)
+    """See `longest`."""
     longest: int = Field(default=48, ge=20)
     """Length of a segment in training, in frames."""
     validation_rounds: int = Field(default=3, ge=1)
+    """How many times the validation clips are joined."""
     transition_share: float = Field(default=0.5, gt=0, lt=1)
     """Weight of all transitions together in the loss: ρ is a posterior under this prior."""
     hidden: int = Field(default=1024, ge=1)
+    """Units of both hidden layers (Fig. 6)."""
     epochs: int = Field(ge=1)
+    """Over all pairs."""
     batch: int = Field(default=256, ge=1)
+    """Pairs for one step."""
     learning_rate: float = Field(default=1e-3, gt=0)
+    """Of AdamW."""
     weight_decay: float = Field(default=1e-4, ge=0)
+    """Of AdamW."""
     noise: float = Field(default=0.0, ge=0)
     """Standard deviation of noise on standardised features, in training."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many epochs without a better validation AUC; the best epoch is kept in any case."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: a GPU where torch finds one."""
     tensorboard: bool = False
+    """Write TensorBoard's event files beside the CSV (extra `tensorboard`)."""
 
     @field_validator("distance")
     @classmethod
