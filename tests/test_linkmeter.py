@@ -119,6 +119,66 @@ def test_an_outage_shows_before_any_answer() -> None:
     assert meter.rate(3.05) == pytest.approx(50_000 / 2.0)
 
 
+@given(mbit=st.floats(0.2, 50), rtt_s=st.floats(0.003, 0.2), hole_s=st.floats(0.01, 60), narrower=st.floats(4, 100))
+@settings(max_examples=50, deadline=None)
+def test_a_hole_leaves_the_rate_as_it_was_and_a_link_that_narrows_shows_after_two_windows(
+    mbit: float, rtt_s: float, hole_s: float, narrower: float
+) -> None:
+    meter, size, wide = LinkMeter(), 20_000, mbit * 1e6 / 8
+    now, count = 0.0, 0
+    meter.round_trip(rtt_s, 0.0)
+
+    def window(takes_s: float) -> None:
+        nonlocal now, count
+        key, count = WindowKey("cam", 0, count), count + 1
+        meter.sent(key, size, now)
+        now += takes_s + rtt_s + 0.05
+        meter.answered(key, 0.05, now)
+
+    more_s = size / wide + rtt_s  # by so much a transmission may be longer and still be jitter's
+    for _ in range(5):
+        window(size / wide)
+    window(size / wide + more_s + hole_s)
+    for _ in range(3):
+        assert meter.carried == pytest.approx(wide, rel=0.05)
+        window(size / wide)
+    slow_s = max(narrower * size / wide, size / wide + more_s + hole_s)
+    window(slow_s)
+    assert meter.carried == pytest.approx(wide, rel=0.05), "it may have been a hole"
+    window(slow_s)
+    assert meter.carried is not None
+    assert meter.carried < 0.8 * wide
+
+
+def test_for_how_long_nothing_was_answered() -> None:
+    meter = LinkMeter()
+    assert meter.waits_s(9.0) == 0
+    for t, at in ((0, 10.0), (1, 11.0)):
+        meter.sent(WindowKey("cam", 0, t), 1000, at)
+    assert meter.waits_s(12.0) == 2
+    meter.answered(WindowKey("cam", 0, 0), 0.02, 13.0)
+    assert meter.waits_s(14.0) == 1, "one waits still, but there was an answer since"
+    meter.session_over()
+    assert meter.waits_s(15.0) == 2, "it was not answered by that"
+    meter.sent(WindowKey("cam", 0, 1), 1000, 15.0)
+    meter.answered(WindowKey("cam", 0, 1), 0.02, 16.0)
+    assert meter.waits_s(30.0) == 0
+
+
+def test_a_small_window_follows_without_waiting_for_an_answer() -> None:
+    """Windows that follow a large one share most of its frames; waiting for its answer made them a round trip late."""
+    meter = LinkMeter()
+    meter.round_trip(0.06, 0.0)
+    meter.sent(WindowKey("cam", 0, 0), 40_000, 0.0)
+    meter.answered(WindowKey("cam", 0, 0), 0.05, 0.2 + 0.06 + 0.05)  # 200 kB/s
+    for t, (at, size) in enumerate(((1.0, 40_000), (1.14, 8_000)), 1):
+        assert meter.room(at)
+        meter.sent(WindowKey("cam", 0, t), size, at)
+    assert meter.room(1.27), "nothing was answered yet, and nothing stands"
+    meter.sent(WindowKey("cam", 0, 3), 40_000, 1.27)
+    assert not meter.room(1.28)
+
+
 def test_a_busy_worker_is_no_slower_link() -> None:
     """Two windows come together; the second waits for the model, and its answer says so by coming right behind."""
     meter = LinkMeter()
