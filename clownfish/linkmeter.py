@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict, deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from clownfish.messages import WindowKey
 
@@ -41,10 +42,21 @@ MODEL_SHARE = 0.2
 """Of a new answer in the mean of the model's time."""
 
 
+class Arrival(NamedTuple):
+    """Of a window at the router, in seconds."""
+
+    age_s: float
+    """Since it was sent, when the router had all of it."""
+    bound_s: float
+    """What that may be: round trip, its own transmission as it was, and one credit, the largest window under way's."""
+
+
 @dataclass(slots=True)
 class _Flying:
     size_bytes: int
     sent: float
+    credit: int
+    """Bytes of the largest window under way when it was sent, or its own."""
 
 
 class LinkMeter:
@@ -82,15 +94,15 @@ class LinkMeter:
         """So many bytes of this window go on the wire now; once more where frames are asked for again."""
         flying = self._flying.get(key)
         if flying is None:
-            self._flying[key] = _Flying(size_bytes, now)
+            self._flying[key] = _Flying(size_bytes, now, max(size_bytes, self._largest()))
             if self._waits_since is None:
                 self._waits_since = now
         else:
             flying.size_bytes += size_bytes
 
-    def answered(self, key: WindowKey, model_s: float, now: float) -> float | None:
+    def answered(self, key: WindowKey, model_s: float, now: float) -> Arrival | None:
         """Its answer is here; the model took that much of the time. Returns how old the window was when the router had
-        it, in seconds since it was sent; None where it was not under way."""
+        it; None where it was not under way."""
         flying = self._flying.pop(key, None)
         if flying is None:
             return None
@@ -109,7 +121,8 @@ class LinkMeter:
         ):
             self._sample(flying.size_bytes, took, now)
         self._left, self._answered, self._left_known = max(self._left, left), now, not waited_for_worker
-        return max(0.0, left + self.rtt_s / 2 - flying.sent)
+        rate = rate or self.carried or math.inf
+        return Arrival(max(0.0, left + self.rtt_s / 2 - flying.sent), self.rtt_s + took + flying.credit / rate)
 
     def gone(self, key: WindowKey) -> None:
         """It will not be answered; whether it crossed the link is not known."""
@@ -198,7 +211,7 @@ class LinkMeter:
 
     def _largest(self) -> int:
         """Bytes of the largest window under way: a small one need not wait for an answer to follow it."""
-        return max(each.size_bytes for each in self._flying.values())
+        return max((each.size_bytes for each in self._flying.values()), default=0)
 
     def _queued(self, rate: float, now: float) -> float:
         """Bytes that have not left yet, at this rate."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clownfish.linkmeter import LEAST_RATE, RTT_WINDOW_S, LinkMeter
+from clownfish.linkmeter import LEAST_RATE, RTT_WINDOW_S, Arrival, LinkMeter
 from clownfish.messages import WindowKey
 
 WINDOW_S = 4 / 30
@@ -27,6 +27,8 @@ class Fluid:
     ages: list[tuple[float, float]] = field(default_factory=list)
     """Of each window: (age when the router had it, what its bound is)."""
     largest: int = 0
+    arrivals: list[Arrival] = field(default_factory=list)
+    """As the meter has them."""
 
     def leaves(self, begin: float, size: float) -> float:
         """When the last of so many bytes, which begin then, has left."""
@@ -72,7 +74,9 @@ def drive(link: Fluid, sizes: list[int], meter: LinkMeter, seconds: float, ahead
         now = min([at for at, _ in answers] + ([wait] if wait is not None else []))
         for at, key in [each for each in answers if each[0] <= now]:
             answers.remove((at, key))
-            meter.answered(key, link.model_s, at)
+            arrival = meter.answered(key, link.model_s, at)
+            assert arrival is not None
+            link.arrivals.append(arrival)
     return count
 
 
@@ -165,6 +169,20 @@ def test_for_how_long_nothing_was_answered() -> None:
     assert meter.waits_s(30.0) == 0
 
 
+def test_a_window_that_waits_behind_others_is_older_than_its_bound() -> None:
+    """What [uplink] in_flight = "credit" does on a narrow link, and an outage does to whatever is under way."""
+    meter = LinkMeter()
+    meter.round_trip(0.06, 0.0)
+    arrivals = []
+    for t in range(4):
+        meter.sent(WindowKey("cam", 0, t), 20_000, 0.0)
+    for t in range(4):
+        arrivals.append(meter.answered(WindowKey("cam", 0, t), 0.01, 0.2 * (t + 1) + 0.06 + 0.01))
+    assert [round(each.age_s, 3) for each in arrivals if each] == [0.23, 0.43, 0.63, 0.83]
+    assert [round(each.bound_s, 3) for each in arrivals if each] == [0.46] * 4
+    assert meter.answered(WindowKey("cam", 0, 0), 0.01, 9.0) is None
+
+
 def test_a_small_window_follows_without_waiting_for_an_answer() -> None:
     """Windows that follow a large one share most of its frames; waiting for its answer made them a round trip late."""
     meter = LinkMeter()
@@ -237,6 +255,8 @@ def test_at_any_rate_a_window_is_younger_than_round_trip_its_transmission_and_on
     link = Fluid([(0.0, mbit * 1e6 / 8)], rtt_s, model_s)
     drive(link, sizes, LinkMeter(), seconds=60 * max(sizes) / link.rates[0][1] + 20 * rtt_s)
     assert all(age <= bound + 0.002 for age, bound in link.ages)
+    if model_s <= min(sizes) / link.rates[0][1]:  # else windows wait for the worker, which looks like age from here
+        assert all(arrival.age_s <= arrival.bound_s + 0.002 for arrival in link.arrivals), "as the edge itself sees it"
 
 
 @given(
