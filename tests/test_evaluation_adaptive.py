@@ -114,6 +114,21 @@ def test_a_link_that_narrows_is_sent_less_and_fresher_answers_than_a_fixed_setti
     assert adapts.wire_bytes < stays.wire_bytes
 
 
+def test_as_much_is_asked_over_a_link_with_outages_as_over_one_without(tmp_path: Path) -> None:
+    """Where less was asked in them and after them, live answers were worse than a fixed setting's."""
+    stream, rho, views = a_stream(1800)
+    seconds = stream.dump.frames / stream.dump.header.fps
+    rows = [(30 * n + at, rate) for n in range(int(seconds / 30) + 1) for at, rate in ((0, 1.0), (27, 0.0))]
+    path = tmp_path / "outages.csv"
+    path.write_text("t_s,rtt_ms,rate_mbit\n" + "".join(f"{at},60,{rate}\n" for at, rate in rows), encoding="utf-8")
+    asked = {}
+    for trace in (Trace(str(path)), Trace(rtt_ms=60.0, rate_mbit=1.0)):
+        network = Paced(trace, lambda: Pacer(LADDER), views)  # type: ignore[arg-type]
+        result = replay(stream.dump, rho, lambda: policy_of(PACES[0]), network)
+        asked[len(trace.rows) > 1] = len(result.sent)
+    assert asked[True] >= 0.98 * asked[False]
+
+
 def test_the_answer_is_that_for_the_picture_that_was_sent() -> None:
     stream, rho, views = a_stream(200)
     wide = Trace(rate_mbit=100.0, rtt_ms=1.0)
