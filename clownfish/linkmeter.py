@@ -15,7 +15,8 @@ window behind, whose beginning they hide, gives none.
             known to be as wide as before, and one that has narrowed is known to be so after two windows
     rate    `carried`, and at once less where the oldest window that is under way takes longer than it explains: so an
             outage shows before anything has come of it. `room` goes by this
-    round trip   the least of small messages' in the last half minute
+    round trip   the least of small messages' in half a minute, of those that found nothing under way: on a link that is
+            never empty all others are longer, and a meter that believed them would take the queue for the path
 
 No standing queue: `room` says when the next window may go. Ahead of it there is then at most one window, or what the
 link carries in half a round trip, so its age when it has arrived is below a round trip, its own transmission, and
@@ -82,8 +83,13 @@ class LinkMeter:
     # ---- what happens
 
     def round_trip(self, rtt_s: float, now: float) -> None:
-        """A small message came back after so long."""
+        """A small message came back after so long. Where something was under way when it went, it may have waited
+        behind that: then it is a round trip only if it is less than what is known, or nothing is."""
         self._newest_rtt = rtt_s = max(0.0, rtt_s)
+        oldest = next(iter(self._flying.values()), None)
+        alone = self._answered <= now - rtt_s and (oldest is None or oldest.sent >= now - rtt_s)
+        if not alone and self._rtts and rtt_s >= self.rtt_s:
+            return
         while self._rtts and self._rtts[-1][1] >= rtt_s:
             self._rtts.pop()
         self._rtts.append((now, rtt_s))

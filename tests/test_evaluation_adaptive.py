@@ -14,8 +14,9 @@ from clownfish.adaptation import read_ladder
 from clownfish.allowance import Allowance
 from clownfish.errors import ConfigError
 from clownfish.evaluation.adaptive import ADAPTIVE, Adapting, compute, draw
+from clownfish.evaluation.dump import Dump
 from clownfish.evaluation.ladders import learn, name_of, policy_of, pruned, write_ladder
-from clownfish.evaluation.paced import Paced
+from clownfish.evaluation.paced import Paced, PacedLink
 from clownfish.evaluation.paper.sweep import Stream
 from clownfish.evaluation.profiles import UNLIMITED_MBIT, rows_of_profile
 from clownfish.evaluation.replay import replay
@@ -127,6 +128,31 @@ def test_as_much_is_asked_over_a_link_with_outages_as_over_one_without(tmp_path:
         result = replay(stream.dump, rho, lambda: policy_of(PACES[0]), network)
         asked[len(trace.rows) > 1] = len(result.sent)
     assert asked[True] >= 0.98 * asked[False]
+
+
+class Kept(Paced):
+    """With the link that it has opened."""
+
+    link: PacedLink
+
+    def open(self, dump: Dump) -> PacedLink:
+        self.link = PacedLink(self, dump)
+        return self.link
+
+
+@pytest.mark.parametrize("rate_mbit", [0.05, 0.1, 0.2])
+@pytest.mark.parametrize("rtt_ms", [3.0, 153.0])
+def test_over_a_link_that_is_never_empty_no_more_than_a_window_is_before_another(
+    rate_mbit: float, rtt_ms: float
+) -> None:
+    """Pings wait behind windows there, and the queue is not to be taken for the path."""
+    stream, rho, views = a_stream(600)
+    fixed = Ladder((0.0,), (Rung(PACES[1], LARGE, 1.0, 1.0, (0.0,), 0.0),))
+    network = Kept(Trace(rate_mbit=rate_mbit, rtt_ms=rtt_ms), lambda: Pacer(fixed), views, adaptive=False)  # type: ignore[arg-type]
+    replay(stream.dump, rho, lambda: policy_of(PACES[1]), network)
+    one_s = max(alone - rtt_ms / 2000 for _, alone in network.link.ages)
+    assert len(network.link.ages) > 10
+    assert all(age - alone <= rtt_ms / 2000 + one_s + 0.002 for age, alone in network.link.ages)
 
 
 def test_the_answer_is_that_for_the_picture_that_was_sent() -> None:

@@ -230,6 +230,27 @@ def test_the_round_trip_is_the_least_of_half_a_minute() -> None:
     assert meter.rtt_s == 0.06
 
 
+def test_a_round_trip_behind_windows_is_none() -> None:
+    """On a link that is never empty each is longer by the queue; believed, that let the queue grow to three windows."""
+    meter = LinkMeter()
+    meter.round_trip(0.06, 1.0)
+    meter.sent(WindowKey("cam", 0, 0), 1000, 1.5)
+    meter.round_trip(0.5, 2.0)
+    assert meter.rtt_s == 0.06, "a window went as it did"
+    for at in range(3, 200):
+        meter.round_trip(0.5, float(at))
+    assert meter.rtt_s == 0.06, "nothing better is known, for however long"
+    meter.round_trip(0.05, 200.0)
+    assert meter.rtt_s == 0.05, "it can be no more than that"
+    meter.answered(WindowKey("cam", 0, 0), 0.01, 201.0)
+    meter.round_trip(0.5, 201.2)
+    assert meter.rtt_s == 0.05, "the window was under way when it went"
+    meter.round_trip(0.2, 201.3)
+    assert meter.rtt_s == 0.05, "the least of half a minute"
+    meter.round_trip(0.2, 232.0)
+    assert meter.rtt_s == 0.2, "the path is another one"
+
+
 def test_what_a_peer_says_of_its_model_cannot_make_a_rate_negative() -> None:
     meter = LinkMeter()
     for t, model_s in enumerate((1e9, -5.0, float("inf"))):
