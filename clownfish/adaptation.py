@@ -99,9 +99,11 @@ class Adaptation:
             if self._pacer is not None:
                 self._pacer.opened(now)
         if isinstance(message, Answer):
-            age_s = self._meter.answered(message.key, message.model_ms / 1000, now)
-            if age_s is not None:
-                self._process.histogram("age_at_router").add(age_s * 1e9)
+            arrival = self._meter.answered(message.key, message.model_ms / 1000, now)
+            if arrival is not None:
+                self._process.histogram("age_at_router").add(arrival.age_s * 1e9)
+                self._process.histogram("age_bound").add(arrival.bound_s * 1e9)
+                self._process.counters.add("windows_beyond_bound", arrival.age_s > arrival.bound_s)
             self._choose()
 
     def sent(self, key: WindowKey, size_bytes: int) -> None:

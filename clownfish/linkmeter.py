@@ -10,9 +10,13 @@ is measured is the path, workers included: windows that wait for a busy worker r
 they are. Such samples (the worker went from one window straight to the next) may only raise the estimate, and the
 window behind, whose beginning they hide, gives none.
 
-    rate    bytes ÷ transmission times, both forgotten exponentially; at once less where the oldest window that is
-            under way takes longer than it explains: so an outage shows before anything has come of it
-    round trip   the least of small messages' in the last half minute
+    carried bytes ÷ transmission times, both forgotten exponentially. One that took far longer than the rate explains is
+            a hole: it counts, in full, only once the next one is as slow. So a link that was away for a while is
+            known to be as wide as before, and one that has narrowed is known to be so after two windows
+    rate    `carried`, and at once less where the oldest window that is under way takes longer than it explains: so an
+            outage shows before anything has come of it. `room` goes by this
+    round trip   the least of small messages' in half a minute, of those that found nothing under way: on a link that is
+            never empty all others are longer, and a meter that believed them would take the queue for the path
 
 No standing queue: `room` says when the next window may go. Ahead of it there is then at most one window, or what the
 link carries in half a round trip, so its age when it has arrived is below a round trip, its own transmission, and
@@ -24,6 +28,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict, deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from clownfish.messages import WindowKey
 
@@ -38,10 +43,21 @@ MODEL_SHARE = 0.2
 """Of a new answer in the mean of the model's time."""
 
 
+class Arrival(NamedTuple):
+    """Of a window at the router, in seconds."""
+
+    age_s: float
+    """Since it was sent, when the router had all of it."""
+    bound_s: float
+    """What that may be: round trip, its own transmission as it was, and one credit, the largest window under way's."""
+
+
 @dataclass(slots=True)
 class _Flying:
     size_bytes: int
     sent: float
+    credit: int
+    """Bytes of the largest window under way when it was sent, or its own."""
 
 
 class LinkMeter:
@@ -60,12 +76,20 @@ class LinkMeter:
         self._left_known = True
         """False: it had left before that, and waited for the worker."""
         self._answered = -math.inf
+        self._hole: tuple[int, float] | None = None
+        """Bytes and time of the newest transmission, where it was far slower than those before."""
+        self._waits_since: float | None = None
 
     # ---- what happens
 
     def round_trip(self, rtt_s: float, now: float) -> None:
-        """A small message came back after so long."""
+        """A small message came back after so long. Where something was under way when it went, it may have waited
+        behind that: then it is a round trip only if it is less than what is known, or nothing is."""
         self._newest_rtt = rtt_s = max(0.0, rtt_s)
+        oldest = next(iter(self._flying.values()), None)
+        alone = self._answered <= now - rtt_s and (oldest is None or oldest.sent >= now - rtt_s)
+        if not alone and self._rtts and rtt_s >= self.rtt_s:
+            return
         while self._rtts and self._rtts[-1][1] >= rtt_s:
             self._rtts.pop()
         self._rtts.append((now, rtt_s))
@@ -76,33 +100,35 @@ class LinkMeter:
         """So many bytes of this window go on the wire now; once more where frames are asked for again."""
         flying = self._flying.get(key)
         if flying is None:
-            self._flying[key] = _Flying(size_bytes, now)
+            self._flying[key] = _Flying(size_bytes, now, max(size_bytes, self._largest()))
+            if self._waits_since is None:
+                self._waits_since = now
         else:
             flying.size_bytes += size_bytes
 
-    def answered(self, key: WindowKey, model_s: float, now: float) -> float | None:
+    def answered(self, key: WindowKey, model_s: float, now: float) -> Arrival | None:
         """Its answer is here; the model took that much of the time. Returns how old the window was when the router had
-        it, in seconds since it was sent; None where it was not under way."""
+        it; None where it was not under way."""
         flying = self._flying.pop(key, None)
         if flying is None:
             return None
+        self._waits_since = now if self._flying else None
         model_s = min(max(0.0, model_s), now - flying.sent)  # a peer's word
         self.model_s += (MODEL_SHARE if self.model_s else 1.0) * (model_s - self.model_s)
         left = now - model_s - self.rtt_s
         took = max(LEAST_S, left - max(flying.sent, self._left))
         waited_for_worker = now - model_s <= self._answered + LEAST_S
-        rate = self._measured()
+        rate = self.carried
         begin_known = self._left_known or flying.sent >= self._left
         if (
             begin_known
             and flying.size_bytes
             and (not waited_for_worker or rate is None or flying.size_bytes / took > rate)
         ):
-            keep = math.exp(-max(0.0, now - self._at) / FORGET_S)
-            self._bytes, self._time = keep * self._bytes + flying.size_bytes, keep * self._time + took
-            self._at = now
+            self._sample(flying.size_bytes, took, now)
         self._left, self._answered, self._left_known = max(self._left, left), now, not waited_for_worker
-        return max(0.0, left + self.rtt_s / 2 - flying.sent)
+        rate = rate or self.carried or math.inf
+        return Arrival(max(0.0, left + self.rtt_s / 2 - flying.sent), self.rtt_s + took + flying.credit / rate)
 
     def gone(self, key: WindowKey) -> None:
         """It will not be answered; whether it crossed the link is not known."""
@@ -128,14 +154,23 @@ class LinkMeter:
     def in_flight_bytes(self) -> int:
         return sum(each.size_bytes for each in self._flying.values())
 
+    @property
+    def carried(self) -> float | None:
+        """Bytes/s that the path carries when it carries anything; None where no answer has come yet."""
+        return max(LEAST_RATE, self._bytes / self._time) if self._time else None
+
+    def waits_s(self, now: float) -> float:
+        """For how long nothing was answered, though something went out; 0 where nothing waits."""
+        return 0.0 if self._waits_since is None else max(0.0, now - self._waits_since)
+
     def rate(self, now: float) -> float | None:
-        """Bytes/s that the path carries; None where no answer has come yet."""
-        rate = self._measured()
+        """Bytes/s that the path carries, an outage included; None where no answer has come yet."""
+        rate = self.carried
         oldest = next((each for each in self._flying.values() if each.size_bytes), None)  # all frames may be there
         if rate is None or oldest is None:
             return rate
         took = now - max(oldest.sent, self._left) - self.rtt_s - self.model_s
-        if took > 2 * oldest.size_bytes / rate + self.rtt_s:  # not by jitter any more
+        if self._stalled(oldest.size_bytes, took, rate):
             rate = min(rate, max(LEAST_RATE, oldest.size_bytes / took))
         return rate
 
@@ -144,22 +179,45 @@ class LinkMeter:
         if len(self._flying) < 2:
             return True
         rate = self.rate(now)
-        if rate is None:
-            return False
-        pipe = rate * (self.rtt_s + self.model_s)
-        return self.in_flight_bytes <= pipe and self._queued(rate, now) <= rate * self.rtt_s / 2
+        return rate is not None and self._fits(rate) and self._queued(rate, now) <= self._may_stand(rate)
 
     def next_room(self, now: float) -> float | None:
         """When `room` may turn True by time alone; None: it has, or only an answer can bring it."""
         rate = self.rate(now)
-        if rate is None or self.room(now) or self.in_flight_bytes > rate * (self.rtt_s + self.model_s):
+        if rate is None or self.room(now) or not self._fits(rate):
             return None
-        return now + max(LEAST_S, self._queued(rate, now) / rate - self.rtt_s / 2)
+        return now + max(LEAST_S, (self._queued(rate, now) - self._may_stand(rate)) / rate)
 
     # ---- inside
 
-    def _measured(self) -> float | None:
-        return max(LEAST_RATE, self._bytes / self._time) if self._time else None
+    def _sample(self, size_bytes: int, took: float, now: float) -> None:
+        """So many bytes took so long."""
+        rate, hole = self.carried, self._hole
+        self._hole = None
+        if rate is not None and self._stalled(size_bytes, took, rate):
+            if hole is None:
+                self._hole = size_bytes, took
+                return
+            size_bytes, took = size_bytes + hole[0], took + hole[1]
+        keep = math.exp(-max(0.0, now - self._at) / FORGET_S)
+        self._bytes, self._time = keep * self._bytes + size_bytes, keep * self._time + took
+        self._at = now
+
+    def _stalled(self, size_bytes: int, took: float, rate: float) -> bool:
+        """Whether that is longer than the rate and jitter explain."""
+        return took > 2 * size_bytes / rate + self.rtt_s
+
+    def _fits(self, rate: float) -> bool:
+        """Whether no more is under way than fills the path, and one window. Nobody can know that less is."""
+        return self.in_flight_bytes <= rate * (self.rtt_s + self.model_s) + self._largest()
+
+    def _may_stand(self, rate: float) -> float:
+        """Bytes that may wait before a window that goes now."""
+        return max(rate * self.rtt_s / 2, self._largest())
+
+    def _largest(self) -> int:
+        """Bytes of the largest window under way: a small one need not wait for an answer to follow it."""
+        return max((each.size_bytes for each in self._flying.values()), default=0)
 
     def _queued(self, rate: float, now: float) -> float:
         """Bytes that have not left yet, at this rate."""

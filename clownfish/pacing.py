@@ -11,7 +11,10 @@ and the best one within the allowance and the link is chosen. `price` is what a 
 
     drop     at once: the rung in force does not fit link or allowance, or another with fewer bytes is worth more
     rise     one with more bytes has been the best for `rise_s`, also at the lowest rate seen in that time
-    nobody   no credit, no answer yet, or nothing may be spent: the first rung, whose few windows are the probes
+    hole     nothing passes: the rung stays for PATIENCE_S. What is asked then waits, costs nothing until it is sent,
+             and is there, the newest first, when the link is back; what was not asked would be missing
+    nobody   no credit, no answer for longer than that or none yet, or nothing may be spent: the first rung, whose few
+             windows are the probes
 
 What streams really send is compared with what the ladder says, in windows and in bytes a window, and corrected for.
 """
@@ -28,12 +31,17 @@ from clownfish.messages import WindowKey
 
 FULL = 0.85
 """Share of the link's rate beyond which a rung does not fit: estimates are noisy, and a full link is a queue."""
+ROOMY = 0.75
+"""That beyond which one with more bytes is not risen to: what fits barely would not for long, and so back and forth."""
 STALE = 0.002
 """Accuracy by which another rung must be better."""
 LEARN_S = 30.0
-"""Time constant of what streams really send."""
+"""Time constant of what streams really send, where that is not less than _TRUSTED windows' worth."""
+PATIENCE_S = 10.0
+"""An outage that lasts longer says that the link is not what it was."""
 _TRUSTED = 20.0
-"""Windows' worth of faith in the ladder to begin with."""
+"""Windows' worth of faith in the ladder to begin with; and what streams really send is of no fewer, or each one would
+look like a change."""
 MOST = 4.0
 """Streams are not taken to differ from the ladder's by more than this factor."""
 
@@ -59,7 +67,8 @@ class Pacer:
         self._streams = max(1, streams)
         self._price = price / 1e6 * 8
         self._rise_s = rise_s
-        self._open = False
+        self._closed: float | None = -math.inf
+        """Since when no router grants credit; None: one does."""
         self._windows = self._of_windows = _TRUSTED
         """Windows offered, and those that the rungs in force promised: both forgotten exponentially."""
         self._size = 1.0
@@ -72,11 +81,12 @@ class Pacer:
 
     def opened(self, now: float) -> None:
         """A router grants credit."""
-        self._open = True
+        self._closed = None
 
     def closed(self, now: float) -> None:
         """The session is over."""
-        self._open = False
+        if self._closed is None:
+            self._closed = now
         self.meter.session_over()
         self._rates.clear()
 
@@ -98,7 +108,7 @@ class Pacer:
     def choose(self, now: float, utc_s: float) -> Rung:
         """The rung to send at from now on. Ask at every answer, and twice a second."""
         self._promise(now)
-        rate = self.meter.rate(now) if self._open else None
+        rate = self.meter.carried if self._silent_s(now) <= PATIENCE_S else None
         allowed = self.allowance.rate(now, utc_s)
         if rate is None or self.allowance.used_up(now, utc_s):
             return self._change(self.ladder.rungs[0])
@@ -125,7 +135,8 @@ class Pacer:
         """Expected gain in accuracy less the price of its bytes; −inf where it does not fit."""
         bytes_per_s = rung.bytes_per_s * self._streams * self._size * self._windows / self._of_windows
         used = bytes_per_s / rate
-        if bytes_per_s > allowed or used > FULL:
+        full = FULL if rung.bytes_per_s <= self.rung.bytes_per_s else ROOMY
+        if bytes_per_s > allowed or used > full:
             return -math.inf
         transmission_s = rung.window_bytes * self._size / rate
         lag_s = self.meter.rtt_s + self.meter.model_s + transmission_s * (1 + used / (2 * (1 - used)))
@@ -137,6 +148,10 @@ class Pacer:
         return not self.allowance.used_up(now, utc_s)
 
     # ---- inside
+
+    def _silent_s(self, now: float) -> float:
+        """For how long nothing was heard of what was asked."""
+        return max(self.meter.waits_s(now), 0.0 if self._closed is None else now - self._closed)
 
     def _best(self, rate: float, allowed: float) -> Rung:
         worth = [(self.worth(rung, rate, allowed), rung) for rung in self.ladder.rungs]
@@ -165,8 +180,9 @@ class Pacer:
         """Time passes, and with it the windows that the rung in force promises."""
         if self._at is not None and now > self._at:
             passed = now - self._at
-            keep = math.exp(-passed / LEARN_S)
-            promised = self.rung.bytes_per_s / self.rung.window_bytes * self._streams * passed
+            windows_per_s = self.rung.bytes_per_s / self.rung.window_bytes * self._streams
+            keep = math.exp(-passed / max(LEARN_S, _TRUSTED / windows_per_s))
+            promised = windows_per_s * passed
             self._windows *= keep
             self._of_windows = keep * self._of_windows + promised
             ratio = self._windows / self._of_windows

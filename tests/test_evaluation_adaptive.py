@@ -14,8 +14,9 @@ from clownfish.adaptation import read_ladder
 from clownfish.allowance import Allowance
 from clownfish.errors import ConfigError
 from clownfish.evaluation.adaptive import ADAPTIVE, Adapting, compute, draw
+from clownfish.evaluation.dump import Dump
 from clownfish.evaluation.ladders import learn, name_of, policy_of, pruned, write_ladder
-from clownfish.evaluation.paced import Paced
+from clownfish.evaluation.paced import Paced, PacedLink
 from clownfish.evaluation.paper.sweep import Stream
 from clownfish.evaluation.profiles import UNLIMITED_MBIT, rows_of_profile
 from clownfish.evaluation.replay import replay
@@ -112,6 +113,46 @@ def test_a_link_that_narrows_is_sent_less_and_fresher_answers_than_a_fixed_setti
     adapts = replay(stream.dump, rho, lambda: policy_of(PACES[1]), Paced(trace, lambda: Pacer(LADDER), views))  # type: ignore[arg-type]
     assert np.quantile(adapts.lags, 0.95) < np.quantile(stays.lags, 0.95)
     assert adapts.wire_bytes < stays.wire_bytes
+
+
+def test_as_much_is_asked_over_a_link_with_outages_as_over_one_without(tmp_path: Path) -> None:
+    """Where less was asked in them and after them, live answers were worse than a fixed setting's."""
+    stream, rho, views = a_stream(1800)
+    seconds = stream.dump.frames / stream.dump.header.fps
+    rows = [(30 * n + at, rate) for n in range(int(seconds / 30) + 1) for at, rate in ((0, 1.0), (27, 0.0))]
+    path = tmp_path / "outages.csv"
+    path.write_text("t_s,rtt_ms,rate_mbit\n" + "".join(f"{at},60,{rate}\n" for at, rate in rows), encoding="utf-8")
+    asked = {}
+    for trace in (Trace(str(path)), Trace(rtt_ms=60.0, rate_mbit=1.0)):
+        network = Paced(trace, lambda: Pacer(LADDER), views)  # type: ignore[arg-type]
+        result = replay(stream.dump, rho, lambda: policy_of(PACES[0]), network)
+        asked[len(trace.rows) > 1] = len(result.sent)
+    assert asked[True] >= 0.98 * asked[False]
+
+
+class Kept(Paced):
+    """With the link that it has opened."""
+
+    link: PacedLink
+
+    def open(self, dump: Dump) -> PacedLink:
+        self.link = PacedLink(self, dump)
+        return self.link
+
+
+@pytest.mark.parametrize("rate_mbit", [0.05, 0.1, 0.2])
+@pytest.mark.parametrize("rtt_ms", [3.0, 153.0])
+def test_over_a_link_that_is_never_empty_no_more_than_a_window_is_before_another(
+    rate_mbit: float, rtt_ms: float
+) -> None:
+    """Pings wait behind windows there, and the queue is not to be taken for the path."""
+    stream, rho, views = a_stream(600)
+    fixed = Ladder((0.0,), (Rung(PACES[1], LARGE, 1.0, 1.0, (0.0,), 0.0),))
+    network = Kept(Trace(rate_mbit=rate_mbit, rtt_ms=rtt_ms), lambda: Pacer(fixed), views, adaptive=False)  # type: ignore[arg-type]
+    replay(stream.dump, rho, lambda: policy_of(PACES[1]), network)
+    one_s = max(alone - rtt_ms / 2000 for _, alone in network.link.ages)
+    assert len(network.link.ages) > 10
+    assert all(age - alone <= rtt_ms / 2000 + one_s + 0.002 for age, alone in network.link.ages)
 
 
 def test_the_answer_is_that_for_the_picture_that_was_sent() -> None:

@@ -127,6 +127,10 @@ class Result:
     """From capture to the live answer, ns."""
     age: Histogram = field(default_factory=Histogram)
     """Of windows when the router has them, since they were sent, ns."""
+    age_bound: Histogram = field(default_factory=Histogram)
+    """What that may be: round trip, own transmission, one credit."""
+    beyond_bound: int = 0
+    """Windows that were older."""
     up_bytes: int = 0
     down_bytes: int = 0
     """On the wire, by the link's own counters, from a source's beginning to its end."""
@@ -148,6 +152,8 @@ class Result:
             **{name: getattr(self, name) for name in ("up_bytes", "down_bytes", "seconds", "interrupted")},
             "latency_ms": _percentiles_ms(self.latency),
             "age_ms": _percentiles_ms(self.age),
+            "age_bound_ms": _percentiles_ms(self.age_bound),
+            "beyond_bound": self.beyond_bound,
             **_scores(self.confusions),
             "parts": [part.numbers() for part in self.parts],
         }
@@ -331,6 +337,8 @@ def _add_counts(result: Result, outcome: Outcome) -> None:
         _add(result.lost, {"missing": fusion.counters.get("windows_missing", 0)})
     if uplink is not None:
         result.age.merge(uplink.histograms.get("age_at_router", {}))
+        result.age_bound.merge(uplink.histograms.get("age_bound", {}))
+        result.beyond_bound += int(uplink.counters.get("windows_beyond_bound", 0))
         _add(result.lost, labelled(uplink.counters, "dropped", "reason"))
 
 

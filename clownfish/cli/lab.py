@@ -15,6 +15,7 @@ from clownfish import log as logging
 from clownfish.cli.experiment import METHODS, Method, Result, read_experiment, run_experiment
 from clownfish.cli.tables import plain_table
 from clownfish.errors import ConfigError
+from clownfish.evaluation.cli.options import one_of
 from clownfish.evaluation.metrics import accuracy
 from clownfish.lab.net.capabilities import capabilities
 from clownfish.lab.net.plan import plan
@@ -25,6 +26,7 @@ from clownfish.lab.recorded import in_cloud
 def lab_run_command(
     experiment: Annotated[str, typer.Argument(help="A .toml file as in configs/lab, or a source as for `run`")],
     profile: Annotated[list[str] | None, typer.Option(help="Network profile; repeatable, each is played")] = None,
+    by: Annotated[str | None, typer.Option(help="What the profile goes on with: time, or each video")] = None,
     method: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(METHODS)}; repeatable")] = None,
     source: Annotated[list[str] | None, typer.Option(help="In place of the experiment's sources; repeatable")] = None,
     pair: Annotated[str | None, typer.Option(help="Models and settings: zoo:SET, or a .toml file")] = None,
@@ -43,6 +45,7 @@ def lab_run_command(
         "n_w": n_w,
         "codec": codec,
         "seconds": seconds,
+        "by": one_of("--by", by, ("time", "video")) if by is not None else None,
     }
     asked = replace(asked, **{name: value for name, value in given.items() if value is not None})
     asked = replace(asked, sets=(*asked.sets, *(sets or ())))

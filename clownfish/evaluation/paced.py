@@ -83,7 +83,8 @@ class PacedLink(TracedLink):
         self._pinged = at
         queue_s = self._carried(max(at, self._link_free), _PING_BYTES) - at
         if queue_s < 1.0:  # else it is not back before the next one
-            self._pacer.meter.round_trip(2 * self._delay(at) + queue_s, at)
+            rtt_s = 2 * self._delay(at) + queue_s
+            self._pacer.meter.round_trip(rtt_s, at + rtt_s)
         self._choose()
 
     def _choose(self) -> None:

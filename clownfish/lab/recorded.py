@@ -55,6 +55,10 @@ class Recorded:
     latency_ms: Mapping[str, float | None]
     age_ms: Mapping[str, float | None] = field(default_factory=dict)
     """Of windows when the router has them, since they were sent; records of before the uplink measured it have none."""
+    age_bound_ms: Mapping[str, float | None] = field(default_factory=dict)
+    """What that may be: round trip, own transmission, one credit."""
+    beyond_bound: int = 0
+    """Windows that were older."""
     accuracy: Mapping[str, float]
     frames: int
     parts: tuple[RecordedPart, ...]

@@ -26,6 +26,8 @@ def test_edge_and_cloud_over_a_link_are_played_and_summed_up(tmp_path: Path) -> 
     assert set(result["accuracy"]) == {"live", "final"}
     assert {"local", "fusion", "router", "worker-0"} <= set(result["cpu"])
     assert result["latency_ms"]["p99"] >= result["latency_ms"]["p50"] > 0
+    assert result["age_ms"]["p50"] > 0
+    assert result["age_bound_ms"]["p50"] > 0
 
 
 def test_cloud_only_answers_with_the_large_model_alone_and_sends_every_window(tmp_path: Path) -> None:
@@ -58,6 +60,7 @@ def test_nothing_is_left_of_an_experiment_that_was_stopped_whatever_the_signal(n
     [
         (("shapes:test/0", "--profile", "wifi"), "unknown network profile 'wifi'; known: abca"),
         (("shapes:test/0", "--method", "cloud"), "--method is 'cloud'; expected edge-only, cloud-only"),
+        (("shapes:test/0", "--by", "hour"), "--by is 'hour'; expected time, video"),
         (("camera:0",), "camera:0 is live and never ends"),
     ],
 )
