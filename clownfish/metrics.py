@@ -9,12 +9,15 @@ killed, and the process that takes its place goes on from the old values.
     values   slots × int64
 
 A slot's name is written before the number of used slots grows, and aligned 8-byte stores are whole, so a reader finds
-sane values at any moment. Labels are part of the name: `drops{reason="full"}`.
+sane values at any moment. Labels are part of the name: `drops{reason="full"}`. What counts something that is no more (a
+stream that was removed) is forgotten: its name's first byte says that the slot is free, and is the last one written
+when another counter takes it.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from mmap import mmap
 from typing import Literal, TypeAlias
@@ -34,6 +37,8 @@ _VERSION = 1
 BUFFER_BYTES = _HEADER_BYTES + SLOTS * NAME_BYTES + SLOTS * 8
 """Size of the buffer that Counters needs."""
 _LONGEST_NS = 2.0**63
+_FREE = 1
+"""First byte of the name in a slot that was used and is free; no name begins so."""
 
 
 class _Table:
@@ -48,22 +53,23 @@ class _Table:
         )
         self.values: npt.NDArray[np.int64] = np.frombuffer(buffer, np.int64, SLOTS, _HEADER_BYTES + SLOTS * NAME_BYTES)
 
-    def read(self) -> dict[str, int] | None:
-        """All counters, or None where the buffer does not hold any sane ones."""
+    def slots(self) -> dict[str, int] | None:
+        """The slot of each counter, or None where the buffer does not hold any sane ones."""
         magic, version, slots, name_bytes, used = (int(field) for field in self.header[:5])
         if (magic, version, slots, name_bytes) != (_MAGIC, _VERSION, SLOTS, NAME_BYTES) or not 0 <= used <= SLOTS:
             return None
-        counters: dict[str, int] = {}
+        slots: dict[str, int] = {}
         for slot in range(used):
+            if self.names[slot, 0] == _FREE:
+                continue
             try:
                 name = self.names[slot].tobytes().rstrip(b"\0").decode()
             except UnicodeDecodeError:
                 return None
-            value = int(self.values[slot])
-            if not name or "\0" in name or name in counters or value < 0:
+            if not name or "\0" in name or name in slots or self.values[slot] < 0:
                 return None
-            counters[name] = value
-        return counters
+            slots[name] = slot
+        return slots
 
     def reset(self) -> None:
         self.header[:] = 0
@@ -78,7 +84,9 @@ def read_counters(buffer: Buffer) -> dict[str, int] | None:
 
     Raises ValueError where the buffer is smaller than BUFFER_BYTES.
     """
-    return _Table(buffer).read()
+    table = _Table(buffer)
+    slots = table.slots()
+    return None if slots is None else {name: int(table.values[slot]) for name, slot in slots.items()}
 
 
 class Counters:
@@ -92,7 +100,7 @@ class Counters:
         table = _Table(bytearray(BUFFER_BYTES) if buffer is None else buffer)
         if not table.values.flags.writeable:
             raise ValueError("the counters' buffer is read-only; read_counters reads one without writing")
-        found = table.read()
+        found = table.slots()
         self.origin: Literal["new", "continued", "reset"]
         """How the buffer was found: all zeros, with sane counters, or corrupt and therefore emptied (report it)."""
         if found is not None:
@@ -101,7 +109,9 @@ class Counters:
             self.origin = "reset" if table.header.any() or table.names.any() or table.values.any() else "new"
             table.reset()
         self._table = table
-        self._slots = {name: slot for slot, name in enumerate(found or {})}
+        self._slots = found or {}
+        used = int(table.header[4])
+        self._free = sorted(set(range(used)) - set(self._slots.values()), reverse=True)
         self._mirrored: dict[str, int] = {}
         self._gauges: dict[str, float] = {}
 
@@ -144,16 +154,27 @@ class Counters:
     def gauges(self) -> dict[str, float]:
         return dict(self._gauges)
 
+    def forget(self, label: str) -> None:
+        """Drop every counter and gauge with this label, `stream="cam"`, and all that they counted."""
+        has = re.compile(rf"[{{,]{re.escape(label)}[,}}]").search
+        for name in [name for name in self._slots if has(name)]:
+            slot = self._slots.pop(name)
+            self._table.names[slot, 0] = _FREE
+            self._free.append(slot)
+        self._gauges = {name: value for name, value in self._gauges.items() if not has(name)}
+
     def _new_slot(self, name: str) -> int:
         encoded = name.encode()
         if not 0 < len(encoded) <= NAME_BYTES or b"\0" in encoded:
             raise ValueError(f"counter name {name!r}; expected 1 to {NAME_BYTES} bytes of UTF-8 without a zero byte")
-        slot = len(self._slots)
-        if slot >= SLOTS:
+        if len(self._slots) >= SLOTS:
             raise _full("counter", name)
-        self._table.names[slot] = np.frombuffer(encoded.ljust(NAME_BYTES, b"\0"), np.uint8)
+        slot = self._free.pop() if self._free else len(self._slots)
+        padded = np.frombuffer(encoded.ljust(NAME_BYTES, b"\0"), np.uint8)
+        self._table.names[slot, 1:] = padded[1:]
         self._table.values[slot] = 0
-        self._table.header[4] = slot + 1
+        self._table.names[slot, 0] = padded[0]
+        self._table.header[4] = max(slot + 1, int(self._table.header[4]))
         self._slots[name] = slot
         return slot
 
