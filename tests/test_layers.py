@@ -50,7 +50,7 @@ BESIDE: dict[str, set[str]] = {
     "datasets": {"opencv", "puppets", "shapes"},
     "models": {"opencv"},
     "sinks": {"spool", "opencv", "sources", "rates"},
-    "sections": {"codecs", "models", "section", "sinks"},
+    "sections": {"codecs", "models", "section", "sinks", "sources"},
     "settings": {"section", "sections"},
     "config": {"settings"},
     "kept_events": {"settings", "rates", "eventstates"},
