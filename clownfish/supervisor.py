@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -22,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from clownfish.bus import Bus
-from clownfish.errors import ClownfishError, ConfigError
+from clownfish.errors import ClownfishError
 from clownfish.health import SUPERVISOR, Seen, judge, verdict_gauges, verdict_text
 from clownfish.log import get_logger
 from clownfish.messages import Status
@@ -34,12 +32,11 @@ from clownfish.process import (
     WORKING,
     private_folder,
 )
+from clownfish.runfolder import take_folder
 from clownfish.sdnotify import VARIABLES, Notifier
 from clownfish.settings import Config, to_tree
 
 EDGE = ("window", "local", "filter", "uplink", "fusion", "sink", "record")
-LOCK = "supervisor.lock"
-"""In the run folder; held while the graph runs."""
 _BACKOFF_S, _MAX_BACKOFF_S, _HEALTHY_S = 0.1, 10.0, 10.0
 _READY_S = 60.0
 """A process that is not ready by then (a model loads from a slow card) holds nothing up any more."""
@@ -135,7 +132,7 @@ class Supervisor:
         self._launch = launch
         self._log = get_logger()
         self._run_dir = private_folder(config.run_dir())
-        self._lock = self._take_folder()
+        self._lock = take_folder(self._run_dir)
         self._config_file = self._run_dir / "config.json"
         self._config_file.write_text(json.dumps(to_tree(config)), encoding="utf-8")
         self._stopping = asyncio.Event()
@@ -352,38 +349,7 @@ class Supervisor:
         lines = path.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"{path} is empty"
 
-    def _take_folder(self) -> int:
-        descriptor = os.open(self._run_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise ConfigError(
-                f"a graph runs already in {self._run_dir}; stop it, or give this one another graph.name"
-            ) from None
-        for pattern in ("*.counters", "*.watermarks", "*.histogram"):  # of the run before: this one counts from zero
-            for path in self._run_dir.glob(pattern):
-                path.unlink(missing_ok=True)
-        return descriptor
-
-
-def is_running(run_dir: Path) -> bool:
-    """Whether a supervisor holds that run folder now."""
-    try:
-        with (run_dir / LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
 
 async def _all_ready(children: list[Child]) -> None:
     for child in children:
         await child.ready.wait()
-
-
-def remove_folder(path: Path) -> None:
-    """Remove a run folder that was made for one run."""
-    shutil.rmtree(path, ignore_errors=True)

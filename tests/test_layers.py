@@ -34,7 +34,7 @@ LAYERS: dict[int | str, set[str]] = {
         "spool", "rates", "eventstates", "kept_events", "atomic",
     },
     # sockets, signals, processes
-    2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation"},
+    2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation", "runfolder"},
     # never imported by a service
     "offline": {"training", "evaluation", "lab", "checkup"},
     4: {"cli", "__main__"},
@@ -60,9 +60,9 @@ BESIDE: dict[str, set[str]] = {
     "notes": {"bus", "process"},
     "records": {"chunks"},
     "recording": {"chunks", "records"},
-    "supervisor": {"bus", "process", "sdnotify"},
+    "supervisor": {"bus", "process", "runfolder", "sdnotify"},
     "tracer": {"bus", "process"},
-    "pools": {"supervisor"},
+    "pools": {"runfolder", "supervisor"},
 }
 """What a module of layers 1 and 2 may import of its own layer: nothing else."""
 
