@@ -58,7 +58,7 @@ class _Table:
         magic, version, slots, name_bytes, used = (int(field) for field in self.header[:5])
         if (magic, version, slots, name_bytes) != (_MAGIC, _VERSION, SLOTS, NAME_BYTES) or not 0 <= used <= SLOTS:
             return None
-        slots: dict[str, int] = {}
+        found: dict[str, int] = {}
         for slot in range(used):
             if self.names[slot, 0] == _FREE:
                 continue
@@ -66,10 +66,10 @@ class _Table:
                 name = self.names[slot].tobytes().rstrip(b"\0").decode()
             except UnicodeDecodeError:
                 return None
-            if not name or "\0" in name or name in slots or self.values[slot] < 0:
+            if not name or "\0" in name or name in found or self.values[slot] < 0:
                 return None
-            slots[name] = slot
-        return slots
+            found[name] = slot
+        return found
 
     def reset(self) -> None:
         self.header[:] = 0
