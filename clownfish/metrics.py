@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from mmap import mmap
 from typing import Literal, TypeAlias
 
@@ -154,14 +154,19 @@ class Counters:
     def gauges(self) -> dict[str, float]:
         return dict(self._gauges)
 
-    def forget(self, label: str) -> None:
-        """Drop every counter and gauge with this label, `stream="cam"`, and all that they counted."""
-        has = re.compile(rf"[{{,]{re.escape(label)}[,}}]").search
-        for name in [name for name in self._slots if has(name)]:
+    def keep_only(self, label: str, values: Container[str]) -> None:
+        """Forget every counter and gauge that has this label with a value that is not among `values`."""
+        pattern = re.compile(rf'[{{,]{re.escape(label)}="([^"]*)"[,}}]')
+
+        def is_over(name: str) -> bool:
+            found = pattern.search(name)
+            return found is not None and found[1] not in values
+
+        for name in [name for name in self._slots if is_over(name)]:
             slot = self._slots.pop(name)
             self._table.names[slot, 0] = _FREE
             self._free.append(slot)
-        self._gauges = {name: value for name, value in self._gauges.items() if not has(name)}
+        self._gauges = {name: value for name, value in self._gauges.items() if not is_over(name)}
 
     def _new_slot(self, name: str) -> int:
         encoded = name.encode()

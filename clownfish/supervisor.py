@@ -17,9 +17,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clownfish.bus import Bus
+from clownfish.control import Control
 from clownfish.errors import ClownfishError
 from clownfish.health import SUPERVISOR, Seen, judge, verdict_gauges, verdict_text
 from clownfish.log import get_logger
@@ -35,6 +36,9 @@ from clownfish.process import (
 from clownfish.runfolder import take_folder
 from clownfish.sdnotify import VARIABLES, Notifier
 from clownfish.settings import Config, to_tree
+
+if TYPE_CHECKING:  # else every pool would have pydantic with it
+    from clownfish.kept_streams import KeptStreams
 
 EDGE = ("window", "local", "filter", "uplink", "fusion", "sink", "record")
 _BACKOFF_S, _MAX_BACKOFF_S, _HEALTHY_S = 0.1, 10.0, 10.0
@@ -115,6 +119,7 @@ class Supervisor:
 
     `launch` says what to put before a process's command, so that it runs elsewhere: in a network namespace, say.
     `specs`: the processes, where they are not those that the configuration's sections say.
+    `kept`: where `config` comes from; then its streams may be changed meanwhile.
     """
 
     def __init__(
@@ -123,8 +128,10 @@ class Supervisor:
         log_dir: Path | None = None,
         launch: Callable[[Spec], Sequence[str]] = lambda spec: (),
         specs: Sequence[Spec] | None = None,
+        kept: KeptStreams | None = None,
     ) -> None:
         self.config = config
+        self._kept = kept
         self.children = {spec.process: Child(spec) for spec in (plan(config) if specs is None else specs)}
         self.on_status: Callable[[], None] = lambda: None
         """Called after each status."""
@@ -154,6 +161,8 @@ class Supervisor:
         self._watch = self._bus.publisher(self.config.ipc(WATCH_SOCKET), "watch")
         self._tasks.append(asyncio.ensure_future(self._listen(inbox)))
         self._tasks.append(asyncio.ensure_future(self._judge_for_ever()))
+        if self._kept is not None:
+            self._tasks.append(asyncio.ensure_future(Control(self._bus, self._config_file, self._kept).serve()))
         before = [child for child in self.children.values() if child.spec.service != "capture"]
         for child in before:
             self._tasks.append(asyncio.ensure_future(self._keep(child)))

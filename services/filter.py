@@ -35,6 +35,7 @@ class _Filter:
         """The pace that each stream's record has last."""
         self._ends: dict[StreamKey, tuple[set[str], float, End]] = {}
         self.wake = asyncio.Event()
+        process.before_status(lambda: process.counters.set("streams_open", self._gate.open))
 
     async def take_windows(self) -> None:
         async for message in self._windows:

@@ -34,6 +34,7 @@ class _Fusion:
 
         def begin(key: StreamKey) -> FusionMethod:
             notes.take([Event(*key, 0, BEGAN, time.monotonic(), None)])
+            process.lineup.get(key.stream)  # one that is new has figures of its own from its first window on
             return make(key)
 
         make(StreamKey("", 0))  # a method that cannot be built shows now, not with the first window
@@ -46,7 +47,8 @@ class _Fusion:
             watermarks=Watermarks(process.mapped("watermarks", BUFFER_BYTES)),
         )
         self._tracer = Tracer(process)
-        self._gains = Gains((stream.name for stream in config.streams), process.counters)
+        self._gains = Gains(process.lineup.streams, process.counters)
+        self._own = process.lineup.own
         self._process = process
         self._local = process.bus.inbox(config.ipc("fusion-local"), "local", (LocalResult, End), hwm=256)
         self._remote = process.bus.inbox(config.ipc("fusion-remote"), "remote", (RemoteResult, End), hwm=256)
@@ -60,10 +62,17 @@ class _Fusion:
         ]
         self.wake = asyncio.Event()
         process.before_status(self._count)
+        process.before_status(self._follow)
+        process.lineup.follow(self._follow)
 
     def _count(self) -> None:
         self._process.counters.mirror(self._streams.counts)
         self._process.counters.set("streams_open", self._streams.open)
+
+    def _follow(self) -> None:
+        """Streams come and go; one that goes is spoken of until its last epoch is finished."""
+        self._own = self._process.lineup.own | (self._own & self._streams.names)
+        self._gains.follow(self._own)
 
     async def take_local(self) -> None:
         async for message in self._local:

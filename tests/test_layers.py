@@ -32,9 +32,13 @@ LAYERS: dict[int | str, set[str]] = {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
         "web", "puppets", "shapes", "chunks", "records", "recording", "keys", "section", "sections", "fields",
         "spool", "rates", "eventstates", "kept_events", "atomic",
+        "lineup", "kept_streams",
     },
     # sockets, signals, processes
-    2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation", "runfolder"},
+    2: {
+        "bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation", "runfolder",
+        "control",
+    },
     # never imported by a service
     "offline": {"training", "evaluation", "lab", "checkup"},
     4: {"cli", "__main__"},
@@ -54,13 +58,16 @@ BESIDE: dict[str, set[str]] = {
     "settings": {"section", "sections"},
     "config": {"settings"},
     "kept_events": {"settings", "rates", "eventstates"},
+    "kept_streams": {"atomic", "config", "settings"},
+    "lineup": {"settings"},
     "pair": {"config"},
+    "control": {"bus"},
     "process": {"bus"},
     "adaptation": {"process"},
     "notes": {"bus", "process"},
     "records": {"chunks"},
     "recording": {"chunks", "records"},
-    "supervisor": {"bus", "process", "runfolder", "sdnotify"},
+    "supervisor": {"bus", "control", "process", "runfolder", "sdnotify"},
     "tracer": {"bus", "process"},
     "pools": {"runfolder", "supervisor"},
 }
