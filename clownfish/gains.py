@@ -46,10 +46,10 @@ class Gains:
         """From now on these streams have their own figures; those of others are forgotten."""
         if own == self._own:
             return
-        new, self._own = own - self._own, own
+        new, gone, self._own = own - self._own, self._own - own, own
         self._counters.keep_only("stream", own | {OTHER})
         for kept in (self._said, self._early):
-            for key in [key for key in kept if key.stream not in own]:
+            for key in [key for key in kept if key.stream in gone]:
                 del kept[key]
         for stream in sorted(new):
             self._begin(stream)

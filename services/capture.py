@@ -7,7 +7,6 @@ that are added to the graph while it runs are begun, and those that are removed 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 from typing import Any
@@ -52,31 +51,27 @@ class _Capture:
         self._reader: Reader | None = None
         self.open = True
         self._stopped = False
-        self._leaving = asyncio.Event()
-        self._over = ""
-        """How the newest epoch ended; empty while it goes on."""
+        self._leaving = False
         self.failure: Exception | None = None
         self.delivered = False
         """Whether any frame ever came. A file that breaks off would only break off again if it were started anew."""
 
     async def run(self) -> None:
         retry_s = self._process.config.capture.retry_s
-        while not self._leaving.is_set():
-            self._over = ""
-            frames, self._over = await self._run_epoch()
+        while True:
+            frames = await self._run_epoch()
             self._process.publish()
-            reader = self._reader
-            if not is_live(self._stream.source) or (frames and reader is not None and not reader.live):
-                break
+            reader, self._reader = self._reader, None
+            over = not is_live(self._stream.source) or (frames and reader is not None and not reader.live)
+            if self._leaving or over:
+                self.open = False
+                return
             retry_s = self._process.config.capture.retry_s if frames else min(2 * retry_s, _MAX_RETRY_S)
             self._log.warning("source is opened again", wait_s=retry_s)
             self._process.counters.add("source_retries")
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._leaving.wait(), retry_s)
-        self.open = False
+            await asyncio.sleep(retry_s)
 
-    async def _run_epoch(self) -> tuple[int, str]:
-        """Frames, and why there are no more."""
+    async def _run_epoch(self) -> int:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[tuple[int, str, Exception | None]] = loop.create_future()
         self._epoch = random.SystemRandom().getrandbits(48)
@@ -128,7 +123,7 @@ class _Capture:
             log.error("source broke off", frames=frames, error=str(error))
         await self._outbox.insist(End(stream.name, self._epoch, frames, reason))
         log.info("end of stream", frames=frames, reason=reason)
-        return frames, reason
+        return frames
 
     def _send(self, frame: Frame) -> None:
         self._pending -= 1
@@ -156,27 +151,27 @@ class _Capture:
 
     async def leave(self, work: asyncio.Task[None]) -> None:
         """The stream was removed: what it has delivered is finished, and its epoch, which `work` runs, is over."""
-        self._leaving.set()
+        self._leaving = True
         if self._reader is not None:
             self._reader.stop()
-        await asyncio.wait([work], timeout=_LEAVE_S)
-        if not work.done():
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-            await self.stop()
-        self._stopped = True
+            await asyncio.wait([work], timeout=_LEAVE_S)
+        work.cancel()  # it waits to open its source again, or for one that hangs
+        await asyncio.gather(work, return_exceptions=True)
+        await self.stop()
 
     def fares(self) -> dict[str, Any]:
         """How it fares, for people."""
         reader = self._reader
-        frames = reader.frames if reader is not None else 0
-        if self._over:
-            state = "waits" if self.open else "ended"
-        elif reader is not None and reader.stalled_s() > self._process.config.capture.stall_s:
+        if not self.open:
+            state = "ended"
+        elif reader is None:
+            state = "opens" if self.failure is None else "waits"
+        elif reader.stalled_s() > self._process.config.capture.stall_s:
             state = "stalled"
         else:
-            state = "delivers" if frames else "opens"
-        return {"state": state, "frames": frames, "why": self._over[:_WHY]}
+            state = "delivers" if reader.frames else "opens"
+        why = str(self.failure)[:_WHY] if self.failure is not None and state in ("ended", "waits") else ""
+        return {"state": state, "frames": 0 if reader is None else reader.frames, "why": why}
 
 
 class _Captures:

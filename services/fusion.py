@@ -8,7 +8,7 @@ import time
 from clownfish.fused_streams import FusedStreams
 from clownfish.fusions import build_fusion
 from clownfish.fusions.base import FusionMethod
-from clownfish.gains import Gains
+from clownfish.gains import STREAMS, Gains
 from clownfish.messages import End, Event, FusedResult, LocalResult, RemoteResult, StreamKey
 from clownfish.notes import Notes
 from clownfish.process import Process, every, run
@@ -34,7 +34,6 @@ class _Fusion:
 
         def begin(key: StreamKey) -> FusionMethod:
             notes.take([Event(*key, 0, BEGAN, time.monotonic(), None)])
-            process.lineup.get(key.stream)  # one that is new has figures of its own from its first window on
             return make(key)
 
         make(StreamKey("", 0))  # a method that cannot be built shows now, not with the first window
@@ -70,9 +69,17 @@ class _Fusion:
         self._process.counters.set("streams_open", self._streams.open)
 
     def _follow(self) -> None:
-        """Streams come and go; one that goes is spoken of until its last epoch is finished."""
-        self._own = self._process.lineup.own | (self._own & self._streams.names)
+        """Streams come and go; one that was removed has its figures until its last epoch is finished."""
+        lineup = self._process.lineup
+        gone = sorted(self._streams.names - lineup.streams.keys())
+        self._own = lineup.own | frozenset(gone[: STREAMS - len(lineup.own)])
         self._gains.follow(self._own)
+
+    def _know(self, stream: str) -> None:
+        """One that is new has figures of its own from its first window on."""
+        if stream not in self._own:
+            self._process.lineup.get(stream)
+            self._follow()
 
     async def take_local(self) -> None:
         async for message in self._local:
@@ -82,6 +89,7 @@ class _Fusion:
                 continue
             before = self._streams.rejected
             answers = self._streams.local(message, now)
+            self._know(message.stream)
             self._gains.local(message, answers)
             await self._emit(answers, message if self._streams.rejected == before else None)
             if self._streams.rejected == before:
@@ -99,6 +107,7 @@ class _Fusion:
             before, unused = self._streams.rejected, self._streams.unused
             revised = self._streams.remote(message, now)
             if self._streams.unused == unused:
+                self._know(message.stream)
                 lag = self._gains.remote(message, revised)
                 self._tracer.say(message.key, "applied", lag)
             await self._emit(revised, message if self._streams.rejected == before else None)

@@ -69,9 +69,9 @@ async def _add(run_dir: Path, table: dict[str, Any]) -> None:
     typer.echo(f"{name} is added")
     if fares["state"] == "waits":
         typer.echo(f"{name} delivers nothing yet and is tried again and again: {fares['why']}", err=True)
-    elif fares["state"] == "ended" and not fares["frames"]:
-        typer.echo(f"{name} delivers nothing: {fares['why']}; remove it, mend that, and add it again", err=True)
-    elif fares["state"] != "delivers" and fares["state"] != "ended":
+    elif fares["state"] == "ended" and fares["why"]:
+        typer.echo(f"{name} is over: {fares['why']}; remove it, mend that, and add it again", err=True)
+    elif fares["state"] not in ("delivers", "ended"):
         typer.echo(f"{name} delivers nothing yet ({fares['state']}); see `clownfish stream list`", err=True)
 
 
