@@ -26,7 +26,7 @@ _MAX_PENDING = 16
 """Frames of one stream between its thread and the socket; beyond that the loop is stuck, and they are dropped."""
 _MAX_RETRY_S = 30.0
 _LEAVE_S = 1.0
-"""How long a source that is let go may take to end. A read that hangs does not end: then its thread is left behind."""
+"""How long a source that is let go may owe a frame. A read that hangs does not end: its thread is left behind."""
 _WHY = 300
 """Characters of a reason: enough of any error, and all streams' fit into one message."""
 
@@ -150,11 +150,16 @@ class _Capture:
         self._stopped = True
 
     async def leave(self, work: asyncio.Task[None]) -> None:
-        """The stream was removed: what it has delivered is finished, and its epoch, which `work` runs, is over."""
+        """The stream was removed: what it has delivered is finished, and its epoch, which `work` runs, is over.
+
+        Takes as long as the graph takes for its last frames.
+        """
         self._leaving = True
-        if self._reader is not None:
-            self._reader.stop()
-            await asyncio.wait([work], timeout=_LEAVE_S)
+        reader = self._reader
+        if reader is not None:
+            reader.stop()
+            while not work.done() and reader.stalled_s() < _LEAVE_S:
+                await asyncio.wait([work], timeout=_LEAVE_S / 4)
         work.cancel()  # it waits to open its source again, or for one that hangs
         await asyncio.gather(work, return_exceptions=True)
         await self.stop()
@@ -189,7 +194,8 @@ class _Captures:
         )
         self._process = process
         self._running: dict[str, tuple[Stream, _Capture, asyncio.Task[None]]] = {}
-        self._turn = asyncio.Lock()
+        self._leaving: dict[str, asyncio.Task[None]] = {}
+        """Streams that were removed, until they are gone."""
         self._changed = asyncio.Event()
         process.lineup.follow(self._changed.set)
         process.before_status(self._count)
@@ -204,7 +210,7 @@ class _Captures:
         """
         while True:
             self._changed.clear()
-            await self._follow()
+            self._follow()
             works = [work for _, _, work in self._running.values()]
             changed = asyncio.ensure_future(self._changed.wait())
             waits_for = [changed, *(work for work in works if not work.done())]
@@ -224,36 +230,51 @@ class _Captures:
         if len(useless) == len(captures):
             raise useless[0] if isinstance(useless[0], SourceError) else SourceError(str(useless[0]))
 
-    async def _follow(self) -> None:
+    def _follow(self) -> None:
         """Let go of streams that the graph has no more, or not as they were, and begin those that are new."""
-        async with self._turn:
-            wanted = self._process.lineup.streams
-            gone = [name for name, (stream, _, _) in self._running.items() if wanted.get(name) != stream]
-            await asyncio.gather(*(self._leave(name) for name in gone))
-            self._process.counters.keep_only("stream", {*wanted, OTHER})
-            for name, stream in wanted.items():
-                if name not in self._running:
-                    capture = _Capture(self._process, self._outbox, stream, self._page)
-                    self._running[name] = (stream, capture, asyncio.ensure_future(capture.run()))
+        wanted = self._process.lineup.streams
+        for name in [name for name, (stream, _, _) in self._running.items() if wanted.get(name) != stream]:
+            _, capture, work = self._running.pop(name)
+            self._leaving[name] = asyncio.ensure_future(self._leave(name, capture, work, self._leaving.get(name)))
+        self._process.counters.keep_only("stream", {*wanted, *self._leaving, OTHER})
+        for name, stream in wanted.items():
+            if name not in self._running:
+                capture = _Capture(self._process, self._outbox, stream, self._page)
+                work = asyncio.ensure_future(self._run(capture, self._leaving.get(name)))
+                self._running[name] = (stream, capture, work)
 
-    async def _leave(self, name: str) -> None:
-        _, capture, work = self._running[name]
-        await capture.leave(work)
-        del self._running[name]
-        forget_rate(self._process.run_dir, name)
+    async def _run(self, capture: _Capture, before: asyncio.Task[None] | None) -> None:
+        """As soon as the one `before` it, of the same name, is gone: there is one camera."""
+        if before is not None:
+            await asyncio.wait([before])
+        await capture.run()
+
+    async def _leave(
+        self, name: str, capture: _Capture, work: asyncio.Task[None], before: asyncio.Task[None] | None
+    ) -> None:
+        try:
+            await capture.leave(work)
+            if before is not None:  # which `work` waited for
+                await asyncio.wait([before])
+        finally:
+            if self._leaving.get(name) is asyncio.current_task():
+                del self._leaving[name]
+        if name not in self._running:
+            forget_rate(self._process.run_dir, name)
+            self._process.counters.keep_only("stream", {*self._running, *self._leaving, OTHER})
 
     async def answer(self) -> None:
         """Whoever asks is told how each stream of now fares."""
         async for peer, command in self._commands:
             self._process.lineup.refresh()
-            await self._follow()
+            self._follow()
             self._process.publish()
             fares = {name: capture.fares() for name, (_, capture, _) in self._running.items()}
             self._commands.try_send(peer, Reply(command.sequence, True, json.dumps(fares, ensure_ascii=False)))
 
     async def stop(self) -> None:
         """Say of each stream how many frames there were."""
-        works = [work for _, _, work in self._running.values()]
+        works = [*self._leaving.values(), *(work for _, _, work in self._running.values())]
         for work in works:
             work.cancel()
         await asyncio.gather(*works, return_exceptions=True)

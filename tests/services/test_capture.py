@@ -77,12 +77,13 @@ async def test_a_stream_is_begun_and_let_go_and_its_epoch_ends_after_its_last_fr
         assert (await capture.ask())["new"]["state"] == "delivers"
         capture.write(stream("cam"))
         assert set(await capture.ask()) == {"cam"}
+        await until(lambda: bool(capture.ends("new")), "its epoch ends", 20)
         (end,) = capture.ends("new")
         frames = capture.frames("new")
         assert {frame.epoch for frame in frames} == {end.epoch}
         assert [frame.n for frame in frames] == list(range(end.frames)), "none after its end, and none is missing"
+        await until(lambda: not (run_dir / "new.fps").exists(), "nothing is left of it", 20)
         assert not [name for name in capture.process.counters.as_dict() if "new" in name]
-        assert not (run_dir / "new.fps").exists()
         assert capture.ends("cam") == []
         assert len({frame.epoch for frame in capture.frames("cam")}) == 1
 
@@ -100,8 +101,9 @@ async def test_one_that_is_another_one_now_is_begun_anew(run_dir: Path, local_on
         await until(lambda: bool(capture.frames("cam")), "frames come", 20)
         capture.write(stream("cam", fps=5.0))
         await capture.ask()
-        assert len(capture.ends("cam")) == 1
         await until(lambda: len({frame.epoch for frame in capture.frames("cam")}) == 2, "another epoch begins", 20)
+        assert len(capture.ends("cam")) == 1
+        assert (run_dir / "cam.fps").exists()
 
 
 async def test_a_source_that_hangs_is_let_go_and_one_that_waits_goes_at_once(
@@ -119,6 +121,7 @@ async def test_a_source_that_hangs_is_let_go_and_one_that_waits_goes_at_once(
         assert "cannot open" in fares["waits"]["why"]
         capture.write(stream("cam"))
         assert set(await capture.ask()) == {"cam"}
+        await until(lambda: bool(capture.ends("hangs")), "the hung one is given up", 20)
         assert [end.reason for end in capture.ends("hangs")] == ["stopped"]
         ends = len(capture.ends("waits"))
         capture.write(stream("cam"), stream("hangs"))
