@@ -64,6 +64,7 @@ async def serve(process: Process) -> None:
             await changed.wait()
             changed.clear()
             await asyncio.sleep(_GONE_S)
+            process.lineup.refresh()  # else one that was added since, and has frames here already, would be another
             for end in manager.end_others(process.lineup.streams):
                 await say(end)
 

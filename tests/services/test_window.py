@@ -62,27 +62,38 @@ async def test_a_sink_that_draws_gets_copies_of_a_live_stream_and_holds_nothing_
 async def test_a_stream_that_was_removed_while_its_capture_was_dead_ends_all_the_same(
     run_dir: Path, local_only: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody says its End: downstream it would stay open for ever."""
-    monkeypatch.setattr("services.window._GONE_S", 0.05)
+    """Nobody says its End: downstream it would stay open for ever. One that was added since is none of those."""
+    monkeypatch.setattr("services.window._GONE_S", 0.3)
     tree = edge_tree(run_dir, local_only, None)
-    tree["streams"] = [{"name": name, "source": "a.mp4"} for name in ("cam", "gone")]
     file = run_dir / "config.json"
-    file.write_text(json.dumps(to_tree(validate(tree, "test"))))
+
+    def write(*names: str) -> None:
+        tree["streams"] = [{"name": name, "source": "a.mp4"} for name in names]
+        file.with_suffix(".new").write_text(json.dumps(to_tree(validate(tree, "test"))))
+        file.with_suffix(".new").replace(file)
+
+    def of(name: str, n: int) -> Frame:
+        return Frame(name, 3, n, n, False, np.zeros((32, 32, 3), np.uint8))
+
+    write("cam", "gone")
     async with neighbour() as bus, serving("window", tree, config=str(file)) as process:
         came = Collector(bus.inbox(process.config.ipc("local"), "local", (Window, End)))
         frames = bus.outbox(process.config.ipc("window"), "window")
         for n in range(20):
             await frames.put(frame(n))
-            await frames.put(Frame("gone", 3, n, n, False, np.zeros((32, 32, 3), np.uint8)))
+            await frames.put(of("gone", n))
         await came.count(4)
-        tree["streams"] = [{"name": "cam", "source": "a.mp4"}]
-        file.with_suffix(".new").write_text(json.dumps(to_tree(validate(tree, "test"))))
-        file.with_suffix(".new").replace(file)
+        write("cam")
         process.publish()  # as each second
+        write("cam", "new")
+        for n in range(16):
+            await frames.put(of("new", n))
         assert await came.of(End) == [End("gone", 3, 20, "removed")]
-        await frames.put(frame(20))
+        for n in range(16, 20):
+            await frames.put(of("new", n))
         await frames.put(End("gone", 3, 20, "stopped"))  # from a capture that was only slow
         assert await came.of(End, 2)
+        assert [each.t for each in came.each(Window) if each.stream == "new"] == [0, 1]
         process.publish()
-        assert process.counters.gauges()["streams_open"] == 1
+        assert process.counters.gauges()["streams_open"] == 2
         came.close()
