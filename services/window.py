@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 from clownfish.bus import Encoded
 from clownfish.messages import End, Frame, StreamKey
@@ -11,8 +12,10 @@ from clownfish.sinks import WATCHING
 from clownfish.sources import is_live
 from clownfish.windowing import WindowManager
 
-_GONE_S = 3.0
+_GONE_S = 10.0
 """After which capture will not say any more that a stream is over which was removed: it was killed meanwhile."""
+_REMEMBERED = 256
+"""Epochs that were ended in capture's place."""
 
 
 async def serve(process: Process) -> None:
@@ -26,6 +29,7 @@ async def serve(process: Process) -> None:
     watchers = [
         process.bus.outbox(config.ipc(f"sink-{name}"), f"frames-{name}", hwm=32, large=True) for name in watching
     ]
+    ended: deque[StreamKey] = deque(maxlen=_REMEMBERED)
     changed = asyncio.Event()
     process.lineup.follow(changed.set)
     process.before_status(lambda: process.counters.set("streams_open", manager.open))
@@ -42,8 +46,10 @@ async def serve(process: Process) -> None:
     async def take() -> None:
         async for message in inbox:
             if isinstance(message, End):
-                manager.end(StreamKey(message.stream, message.epoch), message.frames)
-                await say(message)
+                key = StreamKey(message.stream, message.epoch)
+                manager.end(key, message.frames)
+                if key not in ended:  # else downstream it has ended, with fewer frames
+                    await say(message)
             else:
                 if is_watched(message.stream):
                     copy = Encoded(message)
@@ -66,7 +72,9 @@ async def serve(process: Process) -> None:
             await asyncio.sleep(_GONE_S)
             process.lineup.refresh()  # else one that was added since, and has frames here already, would be another
             for end in manager.end_others(process.lineup.streams):
-                await say(end)
+                ended.append(StreamKey(end.stream, end.epoch))
+                for outbox in outboxes:
+                    await outbox.put(end)  # behind its last window, however long that takes
 
     process.ready()
     await process.run_together(take(), tidy())
