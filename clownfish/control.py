@@ -21,6 +21,7 @@ from clownfish.errors import ClownfishError, ConfigError
 from clownfish.log import get_logger
 from clownfish.messages import Command, Reply
 from clownfish.settings import ipc_in, to_tree
+from clownfish.within import within
 
 if TYPE_CHECKING:  # pydantic comes with it, and not every graph has a control
     from clownfish.kept_streams import Changes, KeptStreams
@@ -55,7 +56,7 @@ class Asker:
             return await awaited
 
         try:
-            return await asyncio.wait_for(reply(), patience_s)
+            return await within(reply(), patience_s)
         except asyncio.TimeoutError:
             return None
         finally:

@@ -25,7 +25,7 @@ LAYERS: dict[int | str, set[str]] = {
         "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits", "health", "measures",
         "exposition", "gains", "spans", "overview", "jobs", "roster", "waiting", "turns", "alarms", "canary",
         "batching", "autoscale", "crew", "shaping", "recent", "eventing", "event_streams", "allowance",
-        "ladder", "linkmeter", "pacing", "hysteresis",
+        "ladder", "linkmeter", "pacing", "hysteresis", "within",
     },
     # bytes and pixels
     1: {
@@ -84,6 +84,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "tomli": ("clownfish.config", "clownfish.training.config"),
     "structlog": ("clownfish.log",),
     "uvloop": ("clownfish.process",),
+    "async_timeout": ("clownfish.within",),
     "psutil": ("clownfish.lab", "clownfish.cli", "clownfish.checkup"),
     "safetensors": (
         "clownfish.models",
@@ -109,6 +110,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
     **dict.fromkeys(("starlette", "uvicorn"), ("clownfish.web.server",)),
     "websockets": ("clownfish.lab.viewers",),
+    "playwright": ("clownfish.lab.browser",),
     "grpc": ("clownfish.lab",),
     "opentelemetry": ("services.trace",),
     "ray": ("clownfish.pools.ray", "clownfish.lab.ray_serve"),
