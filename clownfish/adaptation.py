@@ -169,6 +169,7 @@ class Adaptation:
         counters.set("link_mbit_s", (self._meter.rate(time.monotonic()) or 0.0) * 8e-6)
         counters.set("link_rtt_ms", self._meter.rtt_s * 1000)
         if self._pacer is not None:
+            self._pacer.streams = len(self._process.lineup.streams)
             self._filter.try_send(self._pacer.rung.pace)
             counters.set("setting", self._pacer.ladder.rungs.index(self._pacer.rung))
             counters.set("month_bytes", self._pacer.allowance.month_bytes)

@@ -68,6 +68,11 @@ class FusedStreams:
         return len(self._epochs)
 
     @property
+    def names(self) -> frozenset[str]:
+        """Streams that have epochs not finished yet."""
+        return frozenset(key.stream for key in self._epochs)
+
+    @property
     def rejected(self) -> int:
         """Messages that no machine took: of an epoch that is over, a window that was answered, no distribution."""
         return sum(self.counts[why] for why in ("local_stale", "local_duplicate", "remote_stale", "refused"))

@@ -34,19 +34,34 @@ class Gains:
     """Counts into `counters`; gauges are of the streams that have their own."""
 
     def __init__(self, streams: Iterable[str], counters: Counters, kept: int = _KEPT) -> None:
-        self._own = dict.fromkeys(list(streams)[:STREAMS])
+        self._own: frozenset[str] = frozenset()
         self._kept = kept
         self._said: OrderedDict[WindowKey, _Said] = OrderedDict()
         self._early: OrderedDict[WindowKey, int] = OrderedDict()
         """What the cloud said of windows before the small model did."""
         self._counters = counters
-        for stream in self._own:  # from 0 on, so that the first of each shows as a rise
-            label = f'stream="{stream}"'
-            counters.add(f"labels_corrected{{{label}}}", 0)
-            for local in ("agrees", "differs"):
-                counters.add(f'remote_answers{{{label},local="{local}"}}', 0)
-            for effect in ("confirmed", "corrected"):
-                counters.add(f'corrections{{{label},effect="{effect}"}}', 0)
+        self.follow(frozenset(list(streams)[:STREAMS]))
+
+    def follow(self, own: frozenset[str]) -> None:
+        """From now on these streams have their own figures; those of others are forgotten."""
+        if own == self._own:
+            return
+        new, gone, self._own = own - self._own, self._own - own, own
+        self._counters.keep_only("stream", own | {OTHER})
+        for kept in (self._said, self._early):
+            for key in [key for key in kept if key.stream in gone]:
+                del kept[key]
+        for stream in sorted(new):
+            self._begin(stream)
+
+    def _begin(self, stream: str) -> None:
+        """From 0 on, so that the first of each shows as a rise."""
+        label = f'stream="{stream}"'
+        self._counters.add(f"labels_corrected{{{label}}}", 0)
+        for local in ("agrees", "differs"):
+            self._counters.add(f'remote_answers{{{label},local="{local}"}}', 0)
+        for effect in ("confirmed", "corrected"):
+            self._counters.add(f'corrections{{{label},effect="{effect}"}}', 0)
 
     def local(self, result: LocalResult, answers: Sequence[object]) -> None:
         """The small model's answer was taken; `answers` came of it, the real-time one among them."""

@@ -114,6 +114,11 @@ class Gate(Generic[P]):
         """Windows that wait for their ρ."""
         return len(self._waiting)
 
+    @property
+    def open(self) -> int:
+        """Epochs that are not over."""
+        return len(self._streams)
+
     def pace(self, pace: Pace) -> None:
         """Every stream's policy that takes a pace goes on at this one, and those of streams to come."""
         if pace != self._pace:

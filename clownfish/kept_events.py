@@ -7,7 +7,7 @@ events, names included, so sinks differ only by what was dropped on the way to o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from clownfish.event_streams import Events
@@ -16,7 +16,7 @@ from clownfish.eventstates import EventStates
 from clownfish.hysteresis import Rules
 from clownfish.messages import End, FusedResult, StreamKey
 from clownfish.rates import read_rate
-from clownfish.settings import Config
+from clownfish.settings import Config, Stream
 
 _SLACK = 8
 """Windows by which a closing answer may come after those of later windows: what has not come then was lost."""
@@ -25,9 +25,9 @@ _SLACK = 8
 class KeptEvents:
     """Makes events of answers, and goes on where a killed process was."""
 
-    def __init__(self, config: Config, run_dir: Path, folder: Path) -> None:
-        """`folder`: of this sink's own; what it knew lies there."""
-        self._config, self._run_dir = config, run_dir
+    def __init__(self, config: Config, run_dir: Path, folder: Path, stream_of: Callable[[str], Stream | None]) -> None:
+        """`folder`: of this sink's own; what it knew lies there. `stream_of`: what is said of a stream of now."""
+        self._config, self._run_dir, self._stream_of = config, run_dir, stream_of
         self._events = Events(self._begin)
         self._states = EventStates(folder)
         self._frontiers: dict[StreamKey, int] = {}
@@ -44,7 +44,7 @@ class KeptEvents:
 
     def _begin(self, key: StreamKey) -> StreamEvents:
         window, said = self._config.window, self._config.events
-        stream = next((each for each in self._config.streams if each.name == key.stream), None)
+        stream = self._stream_of(key.stream)
         fps = (stream.fps if stream is not None else None) or read_rate(self._run_dir, key.stream)
         rules = Rules.in_seconds(
             said.background, said.enter, said.leave, min_s=said.min_s, gap_s=said.gap_s, window_s=window.stride / fps

@@ -231,6 +231,27 @@ class LinkShape:
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """command line → supervisor → capture: what to do about the streams of this box."""
+
+    sequence: int
+    """Its Reply has the same."""
+    what: str
+    text: str
+    """JSON: what `what` is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """capture → supervisor → command line."""
+
+    sequence: int
+    well: bool
+    text: str
+    """JSON; where it is not well: why, in words for people."""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Any service → supervisor, once a second: counters, gauges and latency histograms; all that is ever watched."""
 

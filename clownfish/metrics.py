@@ -9,13 +9,16 @@ killed, and the process that takes its place goes on from the old values.
     values   slots × int64
 
 A slot's name is written before the number of used slots grows, and aligned 8-byte stores are whole, so a reader finds
-sane values at any moment. Labels are part of the name: `drops{reason="full"}`.
+sane values at any moment. Labels are part of the name: `drops{reason="full"}`. What counts something that is no more (a
+stream that was removed) is forgotten: its name's first byte says that the slot is free, and is the last one written
+when another counter takes it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Container, Mapping
 from mmap import mmap
 from typing import Literal, TypeAlias
 
@@ -36,6 +39,8 @@ BUFFER_BYTES = _HEADER_BYTES + SLOTS * NAME_BYTES + SLOTS * 8
 _LONGEST_NS = 2.0**63
 _GROWTH = 1.02
 _LOG_GROWTH = math.log(_GROWTH)
+_FREE = 1
+"""First byte of the name in a slot that was used and is free; no name begins so."""
 
 
 class _Table:
@@ -50,22 +55,23 @@ class _Table:
         )
         self.values: npt.NDArray[np.int64] = np.frombuffer(buffer, np.int64, SLOTS, _HEADER_BYTES + SLOTS * NAME_BYTES)
 
-    def read(self) -> dict[str, int] | None:
-        """All counters, or None where the buffer does not hold any sane ones."""
+    def slots(self) -> dict[str, int] | None:
+        """The slot of each counter, or None where the buffer does not hold any sane ones."""
         magic, version, slots, name_bytes, used = (int(field) for field in self.header[:5])
         if (magic, version, slots, name_bytes) != (_MAGIC, _VERSION, SLOTS, NAME_BYTES) or not 0 <= used <= SLOTS:
             return None
-        counters: dict[str, int] = {}
+        found: dict[str, int] = {}
         for slot in range(used):
+            if self.names[slot, 0] == _FREE:
+                continue
             try:
                 name = self.names[slot].tobytes().rstrip(b"\0").decode()
             except UnicodeDecodeError:
                 return None
-            value = int(self.values[slot])
-            if not name or "\0" in name or name in counters or value < 0:
+            if not name or "\0" in name or name in found or self.values[slot] < 0:
                 return None
-            counters[name] = value
-        return counters
+            found[name] = slot
+        return found
 
     def reset(self) -> None:
         self.header[:] = 0
@@ -80,7 +86,9 @@ def read_counters(buffer: Buffer) -> dict[str, int] | None:
 
     Raises ValueError where the buffer is smaller than BUFFER_BYTES.
     """
-    return _Table(buffer).read()
+    table = _Table(buffer)
+    slots = table.slots()
+    return None if slots is None else {name: int(table.values[slot]) for name, slot in slots.items()}
 
 
 class Counters:
@@ -94,7 +102,7 @@ class Counters:
         table = _Table(bytearray(BUFFER_BYTES) if buffer is None else buffer)
         if not table.values.flags.writeable:
             raise ValueError("the counters' buffer is read-only; read_counters reads one without writing")
-        found = table.read()
+        found = table.slots()
         self.origin: Literal["new", "continued", "reset"]
         """How the buffer was found: all zeros, with sane counters, or corrupt and therefore emptied (report it)."""
         if found is not None:
@@ -104,7 +112,9 @@ class Counters:
             table.reset()
         self._table = table
         self._values = table.values.data  # one number of it costs a third of an array's
-        self._slots = {name: slot for slot, name in enumerate(found or {})}
+        self._slots = found or {}
+        used = int(table.header[4])
+        self._free = sorted(set(range(used)) - set(self._slots.values()), reverse=True)
         self._mirrored: dict[str, int] = {}
         self._gauges: dict[str, float] = {}
 
@@ -147,16 +157,32 @@ class Counters:
     def gauges(self) -> dict[str, float]:
         return dict(self._gauges)
 
+    def keep_only(self, label: str, values: Container[str]) -> None:
+        """Forget every counter and gauge that has this label with a value that is not among `values`."""
+        pattern = re.compile(rf'[{{,]{re.escape(label)}="([^"]*)"[,}}]')
+
+        def is_over(name: str) -> bool:
+            found = pattern.search(name)
+            return found is not None and found[1] not in values
+
+        for name in [name for name in self._slots if is_over(name)]:
+            slot = self._slots.pop(name)
+            self._table.names[slot, 0] = _FREE
+            self._free.append(slot)
+        self._gauges = {name: value for name, value in self._gauges.items() if not is_over(name)}
+
     def _new_slot(self, name: str) -> int:
         encoded = name.encode()
         if not 0 < len(encoded) <= NAME_BYTES or b"\0" in encoded:
             raise ValueError(f"counter name {name!r}; expected 1 to {NAME_BYTES} bytes of UTF-8 without a zero byte")
-        slot = len(self._slots)
-        if slot >= SLOTS:
+        if len(self._slots) >= SLOTS:
             raise _full("counter", name)
-        self._table.names[slot] = np.frombuffer(encoded.ljust(NAME_BYTES, b"\0"), np.uint8)
+        slot = self._free.pop() if self._free else len(self._slots)
+        padded = np.frombuffer(encoded.ljust(NAME_BYTES, b"\0"), np.uint8)
+        self._table.names[slot, 1:] = padded[1:]
         self._table.values[slot] = 0
-        self._table.header[4] = slot + 1
+        self._table.names[slot, 0] = padded[0]
+        self._table.header[4] = max(slot + 1, int(self._table.header[4]))
         self._slots[name] = slot
         return slot
 

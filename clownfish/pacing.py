@@ -64,7 +64,7 @@ class Pacer:
         self.allowance = allowance or Allowance()
         self.rung = ladder.rungs[0]
         self.changes = 0
-        self._streams = max(1, streams)
+        self.streams = streams
         self._price = price / 1e6 * 8
         self._rise_s = rise_s
         self._closed: float | None = -math.inf
@@ -76,6 +76,15 @@ class Pacer:
         self._at: float | None = None
         self._rates: deque[tuple[float, float]] = deque()
         self._better_since: float | None = None
+
+    @property
+    def streams(self) -> int:
+        """Of this edge; they may come and go."""
+        return self._streams
+
+    @streams.setter
+    def streams(self, streams: int) -> None:
+        self._streams = max(1, streams)
 
     # ---- what happens
 

@@ -28,6 +28,7 @@ from typing import Any, Literal, TypeVar
 from clownfish import log as logging
 from clownfish.bus import Bus
 from clownfish.errors import ClownfishError, ConfigError
+from clownfish.lineup import Lineup
 from clownfish.messages import Status
 from clownfish.metrics import BUFFER_BYTES, Counters, Histogram
 from clownfish.settings import Config, load_validated
@@ -72,7 +73,9 @@ class Process:
             name = path.name[len(service) + 1 : -len(".histogram")]
             if "." not in name:  # else of a service whose name begins like this one's
                 self.histogram(name)
-        self._mirrors: list[Callable[[], None]] = []
+        self.lineup = Lineup(config, getattr(arguments, "config", ""))
+        """The streams of now; `config` is as it was at the start."""
+        self._mirrors: list[Callable[[], None]] = [self.lineup.refresh]
         self._working_since: float | None = None
         self._threaded = False
         self._executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="work")

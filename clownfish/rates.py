@@ -25,3 +25,9 @@ def read_rate(run_dir: Path, stream: str) -> float:
     except (OSError, ValueError):
         return UNKNOWN_FPS
     return fps if math.isfinite(fps) and fps > 0 else UNKNOWN_FPS
+
+
+def forget_rate(run_dir: Path, stream: str) -> None:
+    """The stream is no more."""
+    with contextlib.suppress(OSError):
+        (run_dir / f"{stream}.fps").unlink(missing_ok=True)

@@ -58,6 +58,10 @@ class Recent:
         self._truth_of = truth_of
         self._streams: dict[str, _Stream | None] = dict.fromkeys(streams)
 
+    def follow(self, streams: Sequence[str]) -> None:
+        """These streams from now on, in this order; what was drawn of others is forgotten."""
+        self._streams = {name: self._streams.get(name) for name in streams}
+
     def note(self, note: Note) -> None:
         """Take what a process noted."""
         for message in note.messages:

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clownfish.bus import Bus
-from clownfish.errors import ClownfishError, ConfigError
+from clownfish.control import Control
+from clownfish.errors import ClownfishError
 from clownfish.health import SUPERVISOR, Seen, judge, verdict_gauges, verdict_text
 from clownfish.log import get_logger
 from clownfish.messages import Status
@@ -34,13 +33,15 @@ from clownfish.process import (
     WORKING,
     private_folder,
 )
+from clownfish.runfolder import take_folder
 from clownfish.sdnotify import VARIABLES, Notifier
 from clownfish.settings import Config, to_tree
 from clownfish.within import within
 
+if TYPE_CHECKING:  # else every pool would have pydantic with it
+    from clownfish.kept_streams import KeptStreams
+
 EDGE = ("window", "local", "filter", "uplink", "fusion", "sink", "record")
-LOCK = "supervisor.lock"
-"""In the run folder; held while the graph runs."""
 _BACKOFF_S, _MAX_BACKOFF_S, _HEALTHY_S = 0.1, 10.0, 10.0
 _READY_S = 60.0
 """A process that is not ready by then (a model loads from a slow card) holds nothing up any more."""
@@ -119,6 +120,7 @@ class Supervisor:
 
     `launch` says what to put before a process's command, so that it runs elsewhere: in a network namespace, say.
     `specs`: the processes, where they are not those that the configuration's sections say.
+    `kept`: where `config` comes from; then its streams may be changed meanwhile.
     """
 
     def __init__(
@@ -127,8 +129,10 @@ class Supervisor:
         log_dir: Path | None = None,
         launch: Callable[[Spec], Sequence[str]] = lambda spec: (),
         specs: Sequence[Spec] | None = None,
+        kept: KeptStreams | None = None,
     ) -> None:
         self.config = config
+        self._kept = kept
         self.children = {spec.process: Child(spec) for spec in (plan(config) if specs is None else specs)}
         self.on_status: Callable[[], None] = lambda: None
         """Called after each status."""
@@ -136,7 +140,7 @@ class Supervisor:
         self._launch = launch
         self._log = get_logger()
         self._run_dir = private_folder(config.run_dir())
-        self._lock = self._take_folder()
+        self._lock = take_folder(self._run_dir)
         self._config_file = self._run_dir / "config.json"
         self._config_file.write_text(json.dumps(to_tree(config)), encoding="utf-8")
         self._stopping = asyncio.Event()
@@ -158,6 +162,8 @@ class Supervisor:
         self._watch = self._bus.publisher(self.config.ipc(WATCH_SOCKET), "watch")
         self._tasks.append(asyncio.ensure_future(self._listen(inbox)))
         self._tasks.append(asyncio.ensure_future(self._judge_for_ever()))
+        if self._kept is not None:
+            self._tasks.append(asyncio.ensure_future(Control(self._bus, self._config_file, self._kept).serve()))
         before = [child for child in self.children.values() if child.spec.service != "capture"]
         for child in before:
             self._tasks.append(asyncio.ensure_future(self._keep(child)))
@@ -353,38 +359,7 @@ class Supervisor:
         lines = path.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"{path} is empty"
 
-    def _take_folder(self) -> int:
-        descriptor = os.open(self._run_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise ConfigError(
-                f"a graph runs already in {self._run_dir}; stop it, or give this one another graph.name"
-            ) from None
-        for pattern in ("*.counters", "*.watermarks", "*.histogram"):  # of the run before: this one counts from zero
-            for path in self._run_dir.glob(pattern):
-                path.unlink(missing_ok=True)
-        return descriptor
-
-
-def is_running(run_dir: Path) -> bool:
-    """Whether a supervisor holds that run folder now."""
-    try:
-        with (run_dir / LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
 
 async def _all_ready(children: list[Child]) -> None:
     for child in children:
         await child.ready.wait()
-
-
-def remove_folder(path: Path) -> None:
-    """Remove a run folder that was made for one run."""
-    shutil.rmtree(path, ignore_errors=True)

@@ -10,6 +10,7 @@ because one of its frames is missing, counted as incomplete: over a whole stream
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Container
 
 from clownfish.errors import ConfigError
 from clownfish.messages import End, Frame, Pixels, StreamKey, Window
@@ -101,6 +102,18 @@ class WindowManager:
         run = self._streams.end(key)
         if run is not None and run.expected is not None and frames is not None and frames > run.expected:
             self._missing(run, frames)
+
+    @property
+    def open(self) -> int:
+        """Epochs that are not over."""
+        return len(self._streams)
+
+    def end_others(self, streams: Container[str]) -> list[End]:
+        """The epochs of streams that are not among these are over, with the frames that came of them."""
+        gone = [(key, run.expected or 0) for key, run in self._streams if key.stream not in streams]
+        for key, _ in gone:
+            self.end(key)
+        return [End(*key, frames, "removed") for key, frames in gone]
 
     def _missing(self, run: _Run, n: int) -> None:
         """Frames run.expected … n − 1 are missing, and so is every window that ends in them."""

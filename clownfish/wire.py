@@ -37,6 +37,8 @@ VERSION = 3
 
 MAX_HEADER_BYTES = 256 * 1024
 MAX_TEXT_BYTES = 4096
+MAX_LIST_BYTES = 200_000
+"""All streams of a box, as JSON."""
 MAX_NAME_BYTES = 256
 MAX_CLASSES = 4096
 MAX_JOBS = 1024
@@ -113,6 +115,7 @@ def _vector(limit: int) -> _Field:
 
 _NAME = _plain(lambda v: isinstance(v, str) and len(v.encode()) <= MAX_NAME_BYTES, "a name")
 _TEXT = _plain(lambda v: isinstance(v, str) and len(v.encode()) <= MAX_TEXT_BYTES, "a text")
+_LIST = _plain(lambda v: isinstance(v, str) and len(v.encode()) <= MAX_LIST_BYTES, "a text")
 _COUNT = _plain(lambda v: _is_int(v) and 0 <= v < _INT64, "a count")
 _BOOL = _plain(lambda v: isinstance(v, bool), "true or false")
 _REAL = _plain(lambda v: isinstance(v, float) and math.isfinite(v), "a number")
@@ -161,7 +164,7 @@ _FIELDS: dict[str, _Field] = {
     **dict.fromkeys(("pid", "process"), _COUNT),
     **dict.fromkeys(("windows_total", "bytes_total", "lease_ms", "deadline_ms", "job", "done", "credit"), _COUNT),
     **dict.fromkeys(("width", "height"), _SIDE),
-    **dict.fromkeys(("live", "final", "cut"), _BOOL),
+    **dict.fromkeys(("live", "final", "cut", "well"), _BOOL),
     **dict.fromkeys(("confidence", "alpha", "beta", "model_ms", "at_s", "delay_ms"), _REAL),
     **dict.fromkeys(("numbers", "runs", "places"), _NUMBERS),
     "what": _NAME,
@@ -190,6 +193,8 @@ _SPECIAL: dict[tuple[type, str], _Field] = {
     (protocol.Goodbye, "keeps"): _tuple_of(_COUNT, MAX_JOBS),
     (messages.Window, "frames"): _FRAMES,
     (messages.End, "frames"): _COUNT,
+    (messages.Command, "text"): _LIST,
+    (messages.Reply, "text"): _LIST,
     (protocol.WindowRequest, "frames"): _NUMBERS,
     (protocol.Missing, "frames"): _NUMBERS,
     (protocol.Frames, "codec"): _NAME,
@@ -233,6 +238,8 @@ KINDS: tuple[type, ...] = (
     protocol.Frames,
     messages.LinkShape,
     messages.Pace,
+    messages.Command,
+    messages.Reply,
 )
 
 _NOTED = (

@@ -1,19 +1,23 @@
 """capture: reads every stream in a thread of its own and sends each frame, resized once, to `window`.
 
-A capture that (re)starts draws a new epoch, so that nothing downstream confuses its frames with those before.
+A capture that (re)starts draws a new epoch, so that nothing downstream confuses its frames with those before. Streams
+that are added to the graph while it runs are begun, and those that are removed are let go; the others notice nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
+from typing import Any
 
 from clownfish.bus import Outbox
+from clownfish.control import CAPTURE_SOCKET, MAX_COMMAND_BYTES
 from clownfish.errors import SourceError
-from clownfish.gains import OTHER, STREAMS
-from clownfish.messages import End, Frame, Pixels
+from clownfish.gains import OTHER
+from clownfish.messages import Command, End, Frame, Pixels, Reply
 from clownfish.process import Process, run
-from clownfish.rates import write_rate
+from clownfish.rates import forget_rate, write_rate
 from clownfish.settings import Stream
 from clownfish.sources import is_live, open_source
 from clownfish.sources.reader import Reader
@@ -21,6 +25,10 @@ from clownfish.sources.reader import Reader
 _MAX_PENDING = 16
 """Frames of one stream between its thread and the socket; beyond that the loop is stuck, and they are dropped."""
 _MAX_RETRY_S = 30.0
+_LEAVE_S = 1.0
+"""How long a source that is let go may owe a frame. A read that hangs does not end: its thread is left behind."""
+_WHY = 300
+"""Characters of a reason: enough of any error, and all streams' fit into one message."""
 
 
 class _Capture:
@@ -37,13 +45,13 @@ class _Capture:
         self._log = process.log.bind(stream=stream.name)
         shown_per_s = process.config.page.frames_per_s if process.config.page is not None else 0.0
         self._show_every_ns = int(0.95e9 / shown_per_s) if shown_per_s else 0
-        own = stream in process.config.streams[:STREAMS]
-        self._label = f'{{stream="{stream.name if own else OTHER}"}}'
+        self._label = f'{{stream="{process.lineup.label(stream.name)}"}}'
         self._pending = 0
         self._epoch = 0
         self._reader: Reader | None = None
         self.open = True
         self._stopped = False
+        self._leaving = False
         self.failure: Exception | None = None
         self.delivered = False
         """Whether any frame ever came. A file that breaks off would only break off again if it were started anew."""
@@ -53,8 +61,9 @@ class _Capture:
         while True:
             frames = await self._run_epoch()
             self._process.publish()
-            reader = self._reader
-            if not is_live(self._stream.source) or (frames and reader is not None and not reader.live):
+            reader, self._reader = self._reader, None
+            over = not is_live(self._stream.source) or (frames and reader is not None and not reader.live)
+            if self._leaving or over:
                 self.open = False
                 return
             retry_s = self._process.config.capture.retry_s if frames else min(2 * retry_s, _MAX_RETRY_S)
@@ -140,24 +149,144 @@ class _Capture:
             await self._outbox.insist(End(self._stream.name, self._epoch, self._reader.frames, "stopped"))
         self._stopped = True
 
+    async def leave(self, work: asyncio.Task[None]) -> None:
+        """The stream was removed: what it has delivered is finished, and its epoch, which `work` runs, is over.
 
-async def serve(process: Process) -> None:
-    # Streams that began together deliver together: the queue must hold one burst of them all.
-    outbox = process.bus.outbox(process.config.ipc("window"), "window", hwm=8 * len(process.config.streams), large=True)
-    page = None
-    if process.config.page is not None:
-        hwm = 2 * len(process.config.streams)
-        page = process.bus.outbox(process.config.ipc("page-frames"), "page-frames", hwm=hwm, large=True)
-    captures = [_Capture(process, outbox, stream, page) for stream in process.config.streams]
-    process.before_status(lambda: process.counters.set("sources_open", sum(capture.open for capture in captures)))
-    try:
-        await process.run_together(*(capture.run() for capture in captures))
+        Takes as long as the graph takes for its last frames.
+        """
+        self._leaving = True
+        reader = self._reader
+        if reader is not None:
+            reader.stop()
+            while not work.done() and reader.stalled_s() < _LEAVE_S:
+                await asyncio.wait([work], timeout=_LEAVE_S / 4)
+        work.cancel()  # it waits to open its source again, or for one that hangs
+        await asyncio.gather(work, return_exceptions=True)
+        await self.stop()
+
+    def fares(self) -> dict[str, Any]:
+        """How it fares, for people."""
+        reader = self._reader
+        if not self.open:
+            state = "ended"
+        elif reader is None:
+            state = "opens" if self.failure is None else "waits"
+        elif reader.stalled_s() > self._process.config.capture.stall_s:
+            state = "stalled"
+        else:
+            state = "delivers" if reader.frames else "opens"
+        why = str(self.failure)[:_WHY] if self.failure is not None and state in ("ended", "waits") else ""
+        return {"state": state, "frames": 0 if reader is None else reader.frames, "why": why}
+
+
+class _Captures:
+    """Every stream of the graph."""
+
+    def __init__(self, process: Process) -> None:
+        config, streams = process.config, len(process.config.streams)
+        # Streams that began together deliver together: the queue must hold one burst of them all.
+        self._outbox = process.bus.outbox(config.ipc("window"), "window", hwm=8 * streams, large=True)
+        self._page = None
+        if config.page is not None:
+            self._page = process.bus.outbox(config.ipc("page-frames"), "page-frames", hwm=2 * streams, large=True)
+        self._commands = process.bus.router(
+            config.ipc(CAPTURE_SOCKET), "commands", (Command,), max_bytes=MAX_COMMAND_BYTES, insecure=False
+        )
+        self._process = process
+        self._running: dict[str, tuple[Stream, _Capture, asyncio.Task[None]]] = {}
+        self._leaving: dict[str, asyncio.Task[None]] = {}
+        """Streams that were removed, until they are gone."""
+        self._changed = asyncio.Event()
+        process.lineup.follow(self._changed.set)
+        process.before_status(self._count)
+
+    def _count(self) -> None:
+        self._process.counters.set("sources_open", sum(capture.open for _, capture, _ in self._running.values()))
+
+    async def run(self) -> None:
+        """For ever, also when every file is at its end: the graph drains before it is told to stop.
+
+        Raises what is wrong with a source where none has ever delivered anything, and none will.
+        """
+        while True:
+            self._changed.clear()
+            self._follow()
+            works = [work for _, _, work in self._running.values()]
+            changed = asyncio.ensure_future(self._changed.wait())
+            waits_for = [changed, *(work for work in works if not work.done())]
+            try:
+                await asyncio.wait(waits_for, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
+            for work in works:
+                if work.done():
+                    work.result()
+            if all(work.done() for work in works) and self._process.state == "starting":
+                self._check()
+
+    def _check(self) -> None:
+        captures = [capture for _, capture, _ in self._running.values()]
         useless = [capture.failure for capture in captures if capture.failure is not None and not capture.delivered]
         if len(useless) == len(captures):
             raise useless[0] if isinstance(useless[0], SourceError) else SourceError(str(useless[0]))
-        await asyncio.Event().wait()  # every file is at its end; the graph drains before it is told to stop
+
+    def _follow(self) -> None:
+        """Let go of streams that the graph has no more, or not as they were, and begin those that are new."""
+        wanted = self._process.lineup.streams
+        for name in [name for name, (stream, _, _) in self._running.items() if wanted.get(name) != stream]:
+            _, capture, work = self._running.pop(name)
+            self._leaving[name] = asyncio.ensure_future(self._leave(name, capture, work, self._leaving.get(name)))
+        self._process.counters.keep_only("stream", {*wanted, *self._leaving, OTHER})
+        for name, stream in wanted.items():
+            if name not in self._running:
+                capture = _Capture(self._process, self._outbox, stream, self._page)
+                work = asyncio.ensure_future(self._run(capture, self._leaving.get(name)))
+                self._running[name] = (stream, capture, work)
+
+    async def _run(self, capture: _Capture, before: asyncio.Task[None] | None) -> None:
+        """As soon as the one `before` it, of the same name, is gone: there is one camera."""
+        if before is not None:
+            await asyncio.wait([before])
+        await capture.run()
+
+    async def _leave(
+        self, name: str, capture: _Capture, work: asyncio.Task[None], before: asyncio.Task[None] | None
+    ) -> None:
+        try:
+            await capture.leave(work)
+            if before is not None:  # which `work` waited for
+                await asyncio.wait([before])
+        finally:
+            if self._leaving.get(name) is asyncio.current_task():
+                del self._leaving[name]
+        if name not in self._running:
+            forget_rate(self._process.run_dir, name)
+            self._process.counters.keep_only("stream", {*self._running, *self._leaving, OTHER})
+
+    async def answer(self) -> None:
+        """Whoever asks is told how each stream of now fares."""
+        async for peer, command in self._commands:
+            self._process.lineup.refresh()
+            self._follow()
+            self._process.publish()
+            fares = {name: capture.fares() for name, (_, capture, _) in self._running.items()}
+            self._commands.try_send(peer, Reply(command.sequence, True, json.dumps(fares, ensure_ascii=False)))
+
+    async def stop(self) -> None:
+        """Say of each stream how many frames there were."""
+        works = [*self._leaving.values(), *(work for _, _, work in self._running.values())]
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+        await asyncio.gather(*(capture.stop() for _, capture, _ in self._running.values()))
+
+
+async def serve(process: Process) -> None:
+    captures = _Captures(process)
+    try:
+        await process.run_together(captures.run(), captures.answer())
     finally:
-        await asyncio.gather(*(capture.stop() for capture in captures))
+        await captures.stop()
 
 
 if __name__ == "__main__":

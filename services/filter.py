@@ -35,6 +35,7 @@ class _Filter:
         """The pace that each stream's record has last."""
         self._ends: dict[StreamKey, tuple[set[str], float, End]] = {}
         self.wake = asyncio.Event()
+        process.before_status(lambda: process.counters.set("streams_open", self._gate.open))
 
     async def take_windows(self) -> None:
         async for message in self._windows:
@@ -109,11 +110,13 @@ class _Filter:
         self.wake.set()
 
     async def _close(self, key: StreamKey) -> None:
-        _, _, end = self._ends.pop(key)
+        said = self._ends.pop(key, None)
+        if said is None:  # another task closed it while this one waited
+            return
         now = time.monotonic()
         await self._do(self._gate.end(key, now), now, "end")
         self._noted.pop(key, None)
-        await self._uplink.insist(end)
+        await self._uplink.insist(said[-1])
 
     def next_timer(self) -> float | None:
         times = [due for said, due, _ in self._ends.values() if "window" in said]

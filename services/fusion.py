@@ -8,7 +8,7 @@ import time
 from clownfish.fused_streams import FusedStreams
 from clownfish.fusions import build_fusion
 from clownfish.fusions.base import FusionMethod
-from clownfish.gains import Gains
+from clownfish.gains import STREAMS, Gains
 from clownfish.messages import End, Event, FusedResult, LocalResult, RemoteResult, StreamKey
 from clownfish.notes import Notes
 from clownfish.process import Process, every, run
@@ -46,7 +46,8 @@ class _Fusion:
             watermarks=Watermarks(process.mapped("watermarks", BUFFER_BYTES)),
         )
         self._tracer = Tracer(process)
-        self._gains = Gains((stream.name for stream in config.streams), process.counters)
+        self._gains = Gains(process.lineup.streams, process.counters)
+        self._own = process.lineup.own
         self._process = process
         self._local = process.bus.inbox(config.ipc("fusion-local"), "local", (LocalResult, End), hwm=256)
         self._remote = process.bus.inbox(config.ipc("fusion-remote"), "remote", (RemoteResult, End), hwm=256)
@@ -60,10 +61,25 @@ class _Fusion:
         ]
         self.wake = asyncio.Event()
         process.before_status(self._count)
+        process.before_status(self._follow)
+        process.lineup.follow(self._follow)
 
     def _count(self) -> None:
         self._process.counters.mirror(self._streams.counts)
         self._process.counters.set("streams_open", self._streams.open)
+
+    def _follow(self) -> None:
+        """Streams come and go; one that was removed has its figures until its last epoch is finished."""
+        lineup = self._process.lineup
+        gone = sorted(self._streams.names - lineup.streams.keys())
+        self._own = lineup.own | frozenset(gone[: STREAMS - len(lineup.own)])
+        self._gains.follow(self._own)
+
+    def _know(self, stream: str) -> None:
+        """One that is new has figures of its own from its first window on."""
+        if stream not in self._own:
+            self._process.lineup.get(stream)
+            self._follow()
 
     async def take_local(self) -> None:
         async for message in self._local:
@@ -73,6 +89,7 @@ class _Fusion:
                 continue
             before = self._streams.rejected
             answers = self._streams.local(message, now)
+            self._know(message.stream)
             self._gains.local(message, answers)
             await self._emit(answers, message if self._streams.rejected == before else None)
             if self._streams.rejected == before:
@@ -90,6 +107,7 @@ class _Fusion:
             before, unused = self._streams.rejected, self._streams.unused
             revised = self._streams.remote(message, now)
             if self._streams.unused == unused:
+                self._know(message.stream)
                 lag = self._gains.remote(message, revised)
                 self._tracer.say(message.key, "applied", lag)
             await self._emit(revised, message if self._streams.rejected == before else None)

@@ -5,6 +5,7 @@ What it cannot take is dropped at the sender, counted, and drawn later or never:
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import OrderedDict
@@ -13,15 +14,17 @@ from typing import Any
 
 from clownfish.codecs.jpeg import Jpeg
 from clownfish.errors import ClownfishError, ConfigError
+from clownfish.lineup import Lineup
 from clownfish.messages import Frame, LinkShape, Note, Status
 from clownfish.metrics import Histogram
 from clownfish.notes import PAGE
 from clownfish.process import WATCH_SOCKET, Process, run
 from clownfish.recent import COLUMNS, Recent
 from clownfish.section import host_port
-from clownfish.settings import Config, Page
+from clownfish.settings import Config, Page, Stream
 from clownfish.shaping import Shape
 from clownfish.sources import is_live, truth_of
+from clownfish.sources.truth import Truth
 from clownfish.web.access import Access, read_token
 from clownfish.web.server import Page as Server
 from clownfish.web.server import frame, ticks
@@ -35,27 +38,40 @@ _NICE = 5
 class _Truth:
     """What a window shows, where that is known: the context of its middle frame (DESIGN §5.12)."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, lineup: Lineup) -> None:
         self._window = config.window
-        self._of = {}
-        for stream in config.streams:
-            try:
-                self._of[stream.name] = None if is_live(stream.source) or stream.loop else truth_of(stream.source)
-            except ClownfishError:
-                self._of[stream.name] = None  # the page shows none; who measures is told elsewhere
+        self._lineup = lineup
+        self._of: dict[str, tuple[Stream, Truth | None]] = {}
+
+    def read(self) -> None:
+        """Of the streams of now, where it was not read yet. Takes a moment for each."""
+        streams = self._lineup.streams
+        known = {name: found for name, found in self._of.items() if found[0] == streams.get(name)}
+        self._of = known | {name: (each, _truth(each)) for name, each in streams.items() if name not in known}
 
     def __call__(self, stream: str, t: int) -> str | None:
-        truth = self._of.get(stream)
+        _, truth = self._of.get(stream, (None, None))
         return None if truth is None else truth.label_at(t * self._window.stride + self._window.size // 2)
+
+
+def _truth(stream: Stream) -> Truth | None:
+    try:
+        return None if is_live(stream.source) or stream.loop else truth_of(stream.source)
+    except ClownfishError:
+        return None  # the page shows none; who measures is told elsewhere
 
 
 class _Page:
     def __init__(self, process: Process, settings: Page, token: str) -> None:
         config = process.config
         self._process = process
-        self._names = [stream.name for stream in config.streams]
+        self._names = list(process.lineup.streams)
         classes = read_classes(config.local.model) if config.local else ()
-        self._recent = Recent(classes, self._names, _Truth(config), settings.windows)
+        self._truth = _Truth(config, process.lineup)
+        self._truth.read()
+        self._recent = Recent(classes, self._names, self._truth, settings.windows)
+        self._changed = asyncio.Event()
+        process.lineup.follow(self._changed.set)
         self._statuses: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._news: set[str] = set()
         self._frames: dict[str, Frame] = {}
@@ -83,7 +99,10 @@ class _Page:
 
     async def take_frames(self) -> None:
         async for picture in self._frame_inbox:
-            self._frames[picture.stream] = picture
+            if picture.stream in self._names:
+                self._frames[picture.stream] = picture
+            else:
+                self._process.lineup.get(picture.stream)  # a new one is shown at once, not with the next status
 
     async def take_statuses(self) -> None:
         async for status in self._status_inbox:
@@ -103,6 +122,19 @@ class _Page:
             }
             self._news.add(status.service)
 
+    async def follow(self) -> None:
+        """Streams come and go: then all who look begin anew."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._process.in_thread(self._truth.read)
+            self._names = list(self._process.lineup.streams)
+            self._recent.follow(self._names)
+            for shown in (self._frames, self._pictures):
+                for name in [name for name in shown if name not in self._names]:
+                    del shown[name]
+            self.server.broadcast(self.whole())
+
     # -- out
 
     async def tick(self) -> None:
@@ -112,7 +144,10 @@ class _Page:
             if not self.server.viewers:
                 self._pictures.clear()
                 continue
-            pictures = [(self._names.index(name), await self._jpeg(name, shown)) for name, shown in frames.items()]
+            made = {name: await self._jpeg(shown) for name, shown in frames.items()}
+            made = {name: jpeg for name, jpeg in made.items() if name in self._names}  # it may have gone meanwhile
+            self._pictures |= made
+            pictures = [(self._names.index(name), jpeg) for name, jpeg in made.items()]
             said: dict[str, Any] = {}
             if changes:
                 said["streams"] = changes
@@ -123,9 +158,8 @@ class _Page:
             if said or pictures:
                 self.server.broadcast(frame(said, pictures))
 
-    async def _jpeg(self, name: str, shown: Frame) -> bytes:
-        made = self._pictures[name] = await self._process.in_thread(_JPEG.encode, shown.pixels)
-        return made
+    async def _jpeg(self, shown: Frame) -> bytes:
+        return await self._process.in_thread(_JPEG.encode, shown.pixels)
 
     def whole(self) -> bytes:
         """Everything, for one who comes anew."""
@@ -183,6 +217,7 @@ async def serve(process: Process) -> None:
             service.take_frames(),
             service.take_statuses(),
             service.tick(),
+            service.follow(),
             service.server.serve(*host_port(settings.listen)),
         )
     finally:

@@ -12,7 +12,7 @@ from clownfish.notes import RECORD
 from clownfish.process import Process, run
 from clownfish.recording import Recording
 from clownfish.records import RecordHeader
-from clownfish.settings import Config, to_tree
+from clownfish.settings import Config, Stream, to_tree
 from clownfish.zoo import read_classes
 
 _FLUSH_S = 1.0
@@ -21,9 +21,8 @@ _SETTLE_S, _SETTLES = 0.1, 10
 """At the end: how long nothing more may have come before it is over, and how often that is waited for."""
 
 
-def header_of(config: Config, key: StreamKey) -> RecordHeader:
+def header_of(config: Config, key: StreamKey, stream: Stream | None) -> RecordHeader:
     """What the record of that stream and epoch begins with. Raises ModelError where the classes cannot be read."""
-    stream = next((each for each in config.streams if each.name == key.stream), None)
     sections = ("capture", "local", "filter", "uplink", "fusion")
     settings = {name: to_tree(getattr(config, name)) for name in sections}
     settings["stream"] = {}
@@ -44,7 +43,7 @@ class _Record:
                 f"record.folder {folder}: cannot be used ({error.strerror}); name another folder"
             ) from error
         self._process = process
-        self._recording = Recording(folder, lambda key: header_of(process.config, key))
+        self._recording = Recording(folder, lambda key: header_of(process.config, key, process.lineup.get(key.stream)))
         self._inbox = process.bus.inbox(process.config.ipc(RECORD), "notes", (Note,), hwm=1000)
         self._failing = False
         process.before_status(lambda: process.counters.mirror(self._recording.counts))

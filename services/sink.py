@@ -6,11 +6,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from clownfish.errors import ConfigError, SinkError
 from clownfish.kept_events import KeptEvents
+from clownfish.lineup import Lineup
 from clownfish.messages import End, Frame, FusedResult
 from clownfish.process import Process, run
 from clownfish.settings import SinkSection
@@ -30,7 +31,7 @@ def context_of(process: Process, section: SinkSection) -> SinkContext:
     return SinkContext(
         name=section.name,
         edge=config.uplink.edge if config.uplink is not None else "edge",
-        streams={s.name: StreamInfo(s.source, s.fps, s.loop, s.seconds) for s in config.streams},
+        streams=_Streams(process.lineup),
         size=config.window.size,
         stride=config.window.stride,
         classes=read_classes(config.local.model) if config.local is not None else (),
@@ -40,6 +41,25 @@ def context_of(process: Process, section: SinkSection) -> SinkContext:
         state_folder=config.state_dir(),
         tell=process.log.warning,
     )
+
+
+class _Streams(Mapping[str, StreamInfo]):
+    """Those of now, as sinks know them."""
+
+    def __init__(self, lineup: Lineup) -> None:
+        self._lineup = lineup
+
+    def __getitem__(self, name: str) -> StreamInfo:
+        stream = self._lineup.get(name)
+        if stream is None:
+            raise KeyError(name)
+        return StreamInfo(stream.source, stream.fps, stream.loop, stream.seconds)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lineup.streams)
+
+    def __len__(self) -> int:
+        return len(self._lineup.streams)
 
 
 class _Sink:
@@ -53,9 +73,11 @@ class _Sink:
         given = {"context": context} if wants_context else {}
         self.sink: Sink = section.sink.build(SINKS, **given)
         folder = context.state_folder / "events" / section.name
-        self._events = KeptEvents(config, process.run_dir, folder) if section.what == "events" else None
-        if self._events is not None and self._events.damaged:
-            process.state_lost("events", folder)
+        self._events = None
+        if section.what == "events":
+            self._events = KeptEvents(config, process.run_dir, folder, process.lineup.get)
+            if self._events.damaged:
+                process.state_lost("events", folder)
         allowed = (FusedResult, End, Frame) if isinstance(self.sink, Watching) else (FusedResult, End)
         hwm = 250 if isinstance(self.sink, Watching) else 1000
         self._inbox = process.bus.inbox(config.ipc(f"sink-{section.name}"), "results", allowed, hwm=hwm)

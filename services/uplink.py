@@ -158,9 +158,11 @@ class _Uplink:
     async def _forward_ends(self) -> None:
         """Fusion waits for late results of an ended stream until it hears that none is on its way."""
         for key in [key for key in self._ends if self._backlog.idle(key)]:
-            self._known.pop(key, None)
-            self._encoders.pop(key, None)
-            await self._fusion.insist(self._ends.pop(key))
+            end = self._ends.pop(key, None)
+            if end is not None:  # else another task told of it while this one waited
+                self._known.pop(key, None)
+                self._encoders.pop(key, None)
+                await self._fusion.insist(end)
 
     # -- sessions
 

@@ -51,6 +51,14 @@ def load(tmp_path: Path, text: str, *sets: str, **environment: str) -> Config:
         ("[graph]\nname = '../x'", r"graph\.name: .*\(read: \"\.\./x\"\)"),
         ("[[streams]]\nname = 'b'", r"streams\.1\.source: "),
         ("[[streams]]\nname = 'cam'\nsource = 'b.mp4'", r"two streams are called 'cam'"),
+        (
+            "[[streams]]\nname = 'b'\nsource = 'webcam:0'",
+            r"streams\.1: unknown kind of source 'webcam'; known: camera, ",
+        ),
+        (
+            "[[streams]]\nname = 'b'\nsource = 'ftp://host/a.mp4'",
+            r"streams\.1: unknown kind of source 'ftp'; known: cam",
+        ),
         ("[[sinks]]\nname = 'answers'\nsink = {kind = 'console'}", r"two sinks are called 'answers'"),
         ("[[sinks]]\nname = 'b'\nsink = {kind = 'paper'}", r"sinks\.1\.sink: .*'paper'; known: console, jsonl"),
     ],
@@ -59,6 +67,13 @@ def test_what_is_wrong_is_said_with_file_and_key(line: str, says: str, tmp_path:
     with pytest.raises(ConfigError, match=says) as caught:
         load(tmp_path, f"{EDGE}\n{line}\n")
     assert str(caught.value).startswith(f"{tmp_path}/graph.toml: ")
+
+
+@pytest.mark.parametrize(
+    "source", ["a.mp4", "./a:b.mp4", "video:a:b.mp4", "C:x.mp4", "rtsp://u:p@h/1", "gst:x ! appsink"]
+)
+def test_a_source_of_a_known_kind_and_any_path_are_taken(source: str, tmp_path: Path) -> None:
+    assert load(tmp_path, EDGE, f"streams.0.source={source}").streams[0].source == source
 
 
 def test_every_fault_is_named_and_not_the_first_one_only(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ from clownfish.checkup.sources import source
 from clownfish.cli.doctor import doctor_command
 from clownfish.config import validate
 from clownfish.keys import Key, write_key
+from clownfish.runfolder import LOCK, is_running
 from clownfish.settings import Stream
-from clownfish.supervisor import LOCK, is_running
 from clownfish.zoo import locate
 from tests.disks import small_disk  # noqa: F401 - a fixture
 from tests.graph.harness import folder, free_ports

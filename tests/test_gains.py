@@ -10,7 +10,7 @@ from clownfish.fused_streams import FusedStreams
 from clownfish.fusion import Fusion
 from clownfish.gains import OTHER, STREAMS, Gains
 from clownfish.messages import LocalResult, RemoteResult
-from clownfish.metrics import Counters
+from clownfish.metrics import BUFFER_BYTES, Counters
 
 SURE = np.array([0.9, 0.1]), np.array([0.1, 0.9])
 
@@ -114,3 +114,29 @@ def test_what_never_happened_to_a_stream_is_counted_as_0_so_that_the_first_time_
         ('corrections{stream="cam",effect="confirmed"}', 0),
         ('corrections{stream="cam",effect="corrected"}', 0),
     }
+
+
+def test_a_stream_that_comes_has_figures_of_its_own_from_zero_on_and_one_that_goes_has_none_any_more() -> None:
+    bench = Bench("cam", "old")
+    bench.local("cam", 0, 0)
+    bench.local("old", 0, 0)
+    bench.remote("old", 1, 0)  # before the small model
+    bench.gains.follow(frozenset({"cam", "new"}))
+    names = bench.counters.as_dict()
+    assert not [name for name in (*names, *bench.counters.gauges()) if '"old"' in name]
+    assert names['remote_answers{stream="new",local="agrees"}'] == 0
+    bench.local("new", 0, 0)
+    assert bench.counts("new") == {"stream_answers{}": 1}
+    assert bench.counts("cam") == {"stream_answers{}": 1}
+    assert not bench.counts(OTHER)
+    bench.gains.follow(frozenset({"cam", "old"}))  # it comes back, and begins anew
+    bench.local("old", 1, 0)
+    assert bench.counts("old") == {"stream_answers{}": 1}
+
+
+def test_what_a_process_before_counted_of_streams_that_are_gone_is_forgotten() -> None:
+    counters = Counters(buffer := bytearray(BUFFER_BYTES))
+    Gains(["cam", "old"], counters)
+    after = Counters(buffer)
+    Gains(["cam"], after)
+    assert not [name for name in after.as_dict() if '"old"' in name]

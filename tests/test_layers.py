@@ -31,10 +31,14 @@ LAYERS: dict[int | str, set[str]] = {
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
         "web", "puppets", "shapes", "chunks", "records", "recording", "keys", "section", "sections", "fields",
-        "spool", "rates", "eventstates", "kept_events",
+        "spool", "rates", "eventstates", "kept_events", "atomic",
+        "lineup", "kept_streams",
     },
     # sockets, signals, processes
-    2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation", "heap"},
+    2: {
+        "bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation", "runfolder",
+        "control", "heap",
+    },
     # never imported by a service
     "offline": {"training", "evaluation", "lab", "checkup"},
     4: {"cli", "__main__"},
@@ -50,19 +54,22 @@ BESIDE: dict[str, set[str]] = {
     "datasets": {"opencv", "puppets", "shapes"},
     "models": {"opencv"},
     "sinks": {"spool", "opencv", "sources", "rates"},
-    "sections": {"codecs", "models", "section", "sinks"},
+    "sections": {"codecs", "models", "section", "sinks", "sources"},
     "settings": {"section", "sections"},
     "config": {"settings"},
     "kept_events": {"settings", "rates", "eventstates"},
+    "kept_streams": {"atomic", "config", "settings"},
+    "lineup": {"settings"},
     "pair": {"config"},
+    "control": {"bus"},
     "process": {"bus"},
     "adaptation": {"process"},
     "notes": {"bus", "process"},
     "records": {"chunks"},
     "recording": {"chunks", "records"},
-    "supervisor": {"bus", "process", "sdnotify"},
+    "supervisor": {"bus", "control", "process", "runfolder", "sdnotify"},
     "tracer": {"bus", "process"},
-    "pools": {"supervisor"},
+    "pools": {"runfolder", "supervisor"},
 }
 """What a module of layers 1 and 2 may import of its own layer: nothing else."""
 

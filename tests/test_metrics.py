@@ -156,6 +156,50 @@ def test_a_machines_counts_are_mirrored_by_what_they_have_grown() -> None:
     assert restarted.get("gate_windows") == 7
 
 
+def test_what_counts_a_stream_that_is_gone_is_forgotten_and_its_room_is_used_again() -> None:
+    buffer = bytearray(BUFFER_BYTES)
+    counters = Counters(buffer)
+    counters.add("windows", 3)
+    for number in range(2 * SLOTS):  # more names than slots, one after the other
+        counters.add(f'frames{{stream="cam-{number}"}}', number)
+        counters.add(f'answers{{stream="cam-{number}",local="agrees"}}')
+        counters.set(f'stalled{{stream="cam-{number}"}}', 1)
+        assert Counters(buffer).as_dict() == counters.as_dict() == read_counters(buffer)
+        assert counters.get(f'frames{{stream="cam-{number}"}}') == number
+        counters.keep_only("stream", {"cam-x"})
+    assert counters.as_dict() == {"windows": 3}
+    assert counters.gauges() == {}
+
+
+def test_only_what_has_that_label_is_forgotten() -> None:
+    counters = Counters()
+    kept = ['a{stream="cam"}', 'a{upstream="gone"}', 'a{x="1",stream="cam"}', "gone"]
+    for name in (*kept, 'a{stream="cam2"}', 'a{x="1",stream="gone"}', 'a{stream="c",x="1"}'):
+        counters.add(name)
+        counters.set(name, 1)
+    counters.keep_only("stream", {"cam", "dog"})
+    assert list(counters.as_dict()) == list(counters.gauges()) == kept
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=60))
+def test_after_any_adding_and_forgetting_another_process_reads_the_same(steps: list[tuple[bool, int]]) -> None:
+    buffer, model = bytearray(BUFFER_BYTES), dict[str, int]()
+    counters = Counters(buffer)
+    for add, number in steps:
+        name = f'n{{s="{number}"}}'
+        if add:
+            counters.add(name)
+            model[name] = model.get(name, 0) + 1
+        else:
+            counters.keep_only("s", {str(other) for other in range(10) if other != number})
+            model.pop(name, None)
+        assert read_counters(bytes(buffer)) == counters.as_dict() == model
+    counters = Counters(buffer)
+    assert (counters.origin, counters.as_dict()) == ("continued", model)
+    counters.add("one more")
+    assert read_counters(bytes(buffer)) == {**model, "one more": 1}
+
+
 def test_when_all_slots_are_used_the_error_says_so() -> None:
     counters = Counters()
     for slot in range(SLOTS):

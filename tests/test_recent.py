@@ -125,3 +125,14 @@ def test_who_follows_the_changes_knows_what_one_who_comes_anew_is_told(messages:
     assert len(whole) <= 16
     assert {t: known[t] for t in whole} == whole
     assert all(len(row) == len(COLUMNS) for row in whole.values())
+
+
+def test_streams_that_come_are_drawn_and_of_those_that_go_nothing_is_kept() -> None:
+    recent = Recent(CLASSES, ["cam", "old"])
+    noted(recent, local(0), local(0, stream="old"))
+    recent.follow(["new", "cam"])
+    noted(recent, local(1, stream="new"), local(1, stream="old"))
+    assert list(recent.whole()) == ["new", "cam"]
+    assert set(rows_of(recent.whole())) == {0}, "what stays keeps its past"
+    recent.follow(["cam", "old"])
+    assert list(recent.whole()) == ["cam"], "one that comes back begins anew"

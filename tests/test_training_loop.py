@@ -14,12 +14,12 @@ import torch
 from rich.console import Console
 from torch.nn import functional as F
 
+from clownfish.atomic import check_writable
 from clownfish.errors import ConfigError, ModelError
 from clownfish.models.adapter import Network
 from clownfish.models.description import InputDescription, ModelDescription
 from clownfish.models.load import build
 from clownfish.training import loop
-from clownfish.training.atomic import check_writable
 from clownfish.training.batches import Batch, Batches, epochs_of
 from clownfish.training.cache import FrameCache
 from clownfish.training.config import Augment, ClassifierConfig, SimiNetConfig, load_config

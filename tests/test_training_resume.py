@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from clownfish.atomic import write_whole
 from clownfish.errors import ModelError
-from clownfish.training.atomic import write_whole
 from clownfish.training.config import SimiNetConfig, load_config
 from clownfish.training.drawn import DrawnConfig, train_drawn
 from clownfish.training.siminet_fit import fit

@@ -59,6 +59,8 @@ ONE_OF_EACH = [
     protocol.Frames("cam", 7, "png", 6, 4, (3, 4, 5), (2, 2, 2), (0, 1, 2), (b"abc", b"", bytes(70_000))),
     messages.LinkShape(7.5, 12.5, True),
     messages.Pace(0.9, 2, 0, 60),
+    messages.Command(5, "add", '{"name": "cam"}'),
+    messages.Reply(5, False, "x" * 100_000),
 ]
 
 

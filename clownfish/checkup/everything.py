@@ -20,8 +20,8 @@ from clownfish.checkup.resources import resources
 from clownfish.checkup.sources import AT_ONCE, sources
 from clownfish.config import load_config
 from clownfish.errors import ConfigError
+from clownfish.runfolder import is_running
 from clownfish.settings import Config
-from clownfish.supervisor import is_running
 
 QUICK_S = 10.0
 """What looks at files and numbers of this machine."""

@@ -25,12 +25,14 @@ from clownfish.cli.model import model_app
 from clownfish.cli.onerun import run_source
 from clownfish.cli.options import RunOptions, build_config
 from clownfish.cli.status import health_command, status_command
+from clownfish.cli.stream import stream_app
 from clownfish.cli.tables import status_table
 from clownfish.cli.watch import address, check_extra, listen_on, open_browser, with_page
 from clownfish.config import load_config, put_sets, schema, validate
 from clownfish.errors import ClownfishError, ConfigError
 from clownfish.evaluation.cli import eval_app
 from clownfish.evaluation.cli.tune import tune_command
+from clownfish.kept_streams import KeptStreams
 from clownfish.lab.chaos.cli import chaos_command
 from clownfish.lab.cli import bench_command, soak_command
 from clownfish.lab.folder import run_folder
@@ -52,6 +54,7 @@ app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 app.add_typer(keys_app, name="keys")
 app.add_typer(model_app, name="model")
+app.add_typer(stream_app, name="stream")
 lab_app.command("run")(lab_run_command)
 lab_app.command("chaos")(chaos_command)
 lab_app.command("soak")(soak_command)
@@ -78,14 +81,16 @@ def up(config: ConfigFile, record: Record = None, sets: Sets = None) -> None:
     recorded = [f"record.folder={json.dumps(str(record.absolute()), ensure_ascii=False)}"] if record is not None else []
     settings = load_config(config, [*recorded, *(sets or ())])
     logging.configure("up", settings.log.format, settings.log.level)
-    raise typer.Exit(asyncio.run(_up(settings)))
+    raise typer.Exit(asyncio.run(_up(settings, KeptStreams(settings))))
 
 
-async def _up(settings: Config) -> int:
+async def _up(settings: Config, kept: KeptStreams | None = None) -> int:
+    """`kept`: the streams may be changed meanwhile, and were before."""
+    settings = settings if kept is None else kept.config
     console = Console(stderr=True)
     # A table that is drawn again and again, and lines that processes write meanwhile, spoil each other.
     table = console.is_terminal and not any(sink.sink.kind == "console" for sink in settings.sinks)
-    supervisor = Supervisor(settings, log_dir=settings.run_dir() if table else None)
+    supervisor = Supervisor(settings, log_dir=settings.run_dir() if table else None, kept=kept)
     stop = asyncio.Event()
 
     def on_signal() -> None:
@@ -163,15 +168,17 @@ def watch(
 ) -> None:
     """Start a graph with its live page, until Ctrl-C; of a source, with a cloud on this box and a link between."""
     check_extra()
+    kept = None
     with ExitStack() as stack:
         if what.endswith((".toml", ".json")):
             settings = with_page(load_config(what, sets or ()), listen)
+            kept = KeptStreams(settings)
         else:
             options = RunOptions(what, pair, page=listen or listen_on(Page().listen), sets=tuple(sets or ()))
             settings = build_config(options, stack.enter_context(run_folder()))
         logging.configure("watch", settings.log.format, settings.log.level)
         _say_page(Console(stderr=True), address(settings))
-        code = asyncio.run(_up(settings))
+        code = asyncio.run(_up(settings, kept))
     raise typer.Exit(code)
 
 

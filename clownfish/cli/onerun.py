@@ -30,10 +30,11 @@ from clownfish.evaluation.metrics import Ints, answers_by_frame, confusion, trut
 from clownfish.evaluation.recorder import Recorder, RecordSettings
 from clownfish.evaluation.recording import record
 from clownfish.evaluation.timeline import Timeline, draw
+from clownfish.runfolder import remove_folder
 from clownfish.settings import Config
 from clownfish.sources import is_live, open_source, truth_of
 from clownfish.sources.truth import Truth
-from clownfish.supervisor import Spec, Supervisor, remove_folder
+from clownfish.supervisor import Spec, Supervisor
 from clownfish.zoo import read_classes
 
 

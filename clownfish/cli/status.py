@@ -26,8 +26,8 @@ from clownfish.health import SUPERVISOR, Verdict, verdict_of
 from clownfish.messages import Status
 from clownfish.overview import CloudLine, Heard, Overview, StreamLine, overview
 from clownfish.process import WATCH_SOCKET
+from clownfish.runfolder import LOCK, is_running
 from clownfish.settings import ipc_in, run_root
-from clownfish.supervisor import LOCK, is_running
 from clownfish.within import within
 
 _PATIENCE_S = 3.0

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from clownfish.atomic import write_whole
 from clownfish.chunks import pack_columns, unpack_columns
 from clownfish.codecs import CODECS
 from clownfish.evaluation.dump import Header
 from clownfish.settings import Plugin
-from clownfish.training.atomic import write_whole
 
 FORMAT = "clownfish-codec-tally/1"
 

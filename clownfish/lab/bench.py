@@ -24,7 +24,7 @@ from clownfish.lab.router_cost import router_lines
 from clownfish.lab.rpc import require_grpc
 from clownfish.lab.streams import stream_lines
 from clownfish.lab.workload import REAL_VIDEO, Pair, draw_clip, pick_pair
-from clownfish.supervisor import remove_folder
+from clownfish.runfolder import remove_folder
 
 
 @dataclass(frozen=True)

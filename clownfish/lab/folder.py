@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from clownfish.supervisor import remove_folder
+from clownfish.runfolder import remove_folder
 
 _PREFIX = "clownfish-lab-"
 _LOCK = "lab.lock"

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from clownfish.errors import ClownfishError, ConfigError
 from clownfish.keys import read_public
+from clownfish.runfolder import remove_folder
 from clownfish.settings import Config
-from clownfish.supervisor import Spec, Supervisor, remove_folder
+from clownfish.supervisor import Spec, Supervisor
 
 
 class LocalWorker:

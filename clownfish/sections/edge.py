@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Annotated, Literal
@@ -13,6 +14,10 @@ from clownfish.models.engines import ENGINES
 from clownfish.section import Bounds, Endpoint, Name, OneOf, Plugin, Section, both_keys
 from clownfish.similarity import SIMILARITIES
 from clownfish.sinks import SINKS
+from clownfish.sources import SOURCES, split_source
+
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9_+-]+(?=:)")
+"""What a source begins with that names its kind. One letter and a colon begin no kind, but a path of another system."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,14 @@ class Stream(Section):
     """Begin again at the end, of files and drawn streams."""
     seconds: Annotated[float, Bounds(gt=0)] | None = None
     """Stop after this much video."""
+
+    def __post_init__(self) -> None:
+        kind = _KIND.match(self.source)
+        if kind is not None and kind[0] != "video" and split_source(self.source)[0] == "video":
+            raise ValueError(
+                f"unknown kind of source {kind[0]!r}; known: {', '.join(SOURCES.names())}, addresses (rtsp://HOST) "
+                "and paths of videos; for a path that has a colon in it say video:PATH"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

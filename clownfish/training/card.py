@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from clownfish.atomic import write_text
 from clownfish.datasets.drawn import DRAWN
-from clownfish.training.atomic import write_text
 from clownfish.training.classifier import Trained
 from clownfish.training.config import ClassifierConfig, Data, SimiNetConfig
 from clownfish.training.drawn import DrawnConfig, DrawnData

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
+from clownfish.atomic import write_whole
 from clownfish.errors import ModelError
-from clownfish.training.atomic import write_whole
 
 FORMAT = "clownfish-checkpoint/1"
 FREE = {"output", "runs", "device", "tensorboard", "workers", "processes", "cache"}

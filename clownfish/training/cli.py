@@ -36,7 +36,7 @@ def _settings(kind: type[C], config: Path, sets: list[str] | None, threads: int,
     """The validated configuration; what can stop a run before it works does so here."""
     import torch
 
-    from clownfish.training.atomic import check_writable
+    from clownfish.atomic import check_writable
     from clownfish.training.checkpoint import forget
 
     torch.set_num_threads(threads)

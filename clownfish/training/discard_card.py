@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clownfish.training.atomic import write_text
+from clownfish.atomic import write_text
 from clownfish.training.card import groups, learned, terms
 from clownfish.training.config import DiscardConfig
 from clownfish.training.discard import TrainedDiscard

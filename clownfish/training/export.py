@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from clownfish.atomic import write_text, write_whole
 from clownfish.models.description import ModelDescription, SimiNetDescription
-from clownfish.training.atomic import write_text, write_whole
 
 
 def export(output: Path, network: nn.Module, description: ModelDescription | SimiNetDescription) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
+from clownfish.atomic import write_text, write_whole
 from clownfish.fusions.weights import FORMAT
-from clownfish.training.atomic import write_text, write_whole
 from clownfish.training.fuser_config import FuserConfig, expanded
 from clownfish.training.fuser_fit import fit
 from clownfish.training.fuser_streams import Learned, learned_from

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clownfish.atomic import write_text
 from clownfish.errors import ConfigError
-from clownfish.training.atomic import write_text
 
 Row = Mapping[str, float]
 """What was measured in an epoch, by name; `epoch` among it."""

@@ -20,12 +20,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clownfish import puppets
+from clownfish.atomic import write_whole
 from clownfish.errors import ModelError
 from clownfish.models.adapter import normalise
 from clownfish.models.description import InputDescription
 from clownfish.models.keypoint import KeypointNet
 from clownfish.models.resize import resize
-from clownfish.training.atomic import write_whole
 from clownfish.training.progress import Say, track
 
 CHUNK = 64

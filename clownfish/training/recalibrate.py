@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from clownfish.atomic import check_writable
 from clownfish.classes import difference
 from clownfish.datasets.drawn import DRAWN, draw_streams
 from clownfish.errors import ConfigError, ModelError
 from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription, read_description
 from clownfish.models.load import build, channels_last, load_model, load_weights, pick_device
-from clownfish.training.atomic import check_writable
 from clownfish.training.calibrate import (
     expected_calibration_error,
     fit_temperature,

@@ -13,13 +13,13 @@ from typing import BinaryIO
 
 import numpy as np
 
+from clownfish.atomic import write_whole
 from clownfish.classes import difference
 from clownfish.datasets.base import Clip
 from clownfish.errors import DatasetError
 from clownfish.models.adapter import Network
 from clownfish.models.description import ModelDescription, read_description
 from clownfish.models.load import build, load_weights, pick_device
-from clownfish.training.atomic import write_whole
 from clownfish.training.cache import FrameCache
 from clownfish.training.config import SimiNetConfig
 from clownfish.training.data import prepared

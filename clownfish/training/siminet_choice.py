@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clownfish.atomic import check_writable
 from clownfish.models.description import Feature, ModelDescription, SimiNetDescription
 from clownfish.models.siminet import SimiNetModule
-from clownfish.training.atomic import check_writable
 from clownfish.training.config import SimiNetConfig
 from clownfish.training.export import export, write_json
 from clownfish.training.measure import auc, cosine, euclidean

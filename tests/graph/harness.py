@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from clownfish.config import Config, validate
+from clownfish.kept_streams import KeptStreams
 from clownfish.lab.free_port import free_ports
 from clownfish.metrics import BUFFER_BYTES, Histogram, read_counters
 from clownfish.supervisor import Supervisor
@@ -112,12 +113,14 @@ async def until(condition: Callable[[], bool], what: str, timeout_s: float = PAT
 
 
 class Graph:
-    """One running graph: `async with Graph(tree) as graph`."""
+    """One running graph: `async with Graph(tree) as graph`. `changeable`: its streams may be changed meanwhile."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, changeable: bool = False) -> None:
         self.config: Config = validate(tree, "test")
+        kept = KeptStreams(self.config) if changeable else None
+        self.config = self.config if kept is None else kept.config
         self.folder = self.config.run_dir()
-        self.supervisor = Supervisor(self.config, log_dir=self.folder)
+        self.supervisor = Supervisor(self.config, log_dir=self.folder, kept=kept)
         self.pids: set[int] = set()
         self._answers = self.folder / "answers.jsonl"
         self._read_bytes = 0

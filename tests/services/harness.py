@@ -45,10 +45,10 @@ class Collector:
 
 
 @asynccontextmanager
-async def serving(service: str, tree: Tree, name: str = "") -> AsyncIterator[Process]:
-    """`service` at its work; what it raises, the test raises."""
-    config = validate(tree, "test")
-    process = Process(f"{service}-{name}" if name else service, config, argparse.Namespace(name=name))
+async def serving(service: str, tree: Tree, name: str = "", config: str = "") -> AsyncIterator[Process]:
+    """`service` at its work; what it raises, the test raises. `config`: the file that its supervisor writes."""
+    arguments = argparse.Namespace(name=name, config=config)
+    process = Process(f"{service}-{name}" if name else service, validate(tree, "test"), arguments)
     task = asyncio.ensure_future(importlib.import_module(f"services.{service}").serve(process))
     try:
         await until(lambda: process.state == "ready" or task.done(), f"{service} is ready", 20)

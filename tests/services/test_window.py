@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from clownfish.config import validate
 from clownfish.messages import End, Frame, Window
+from clownfish.settings import to_tree
 from tests.graph.harness import Material, edge_tree
 from tests.services.harness import Collector, neighbour, serving
 
@@ -53,3 +57,44 @@ async def test_a_sink_that_draws_gets_copies_of_a_live_stream_and_holds_nothing_
         assert process.counters.get('dropped{socket="frames-hung",reason="full"}') == 100 - 32
         windows.close()
         film.close()
+
+
+async def test_a_stream_that_was_removed_while_its_capture_was_dead_ends_all_the_same(
+    run_dir: Path, local_only: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody says its End: downstream it would stay open for ever. One that was added since is none of those."""
+    monkeypatch.setattr("services.window._GONE_S", 0.3)
+    tree = edge_tree(run_dir, local_only, None)
+    file = run_dir / "config.json"
+
+    def write(*names: str) -> None:
+        tree["streams"] = [{"name": name, "source": "a.mp4"} for name in names]
+        file.with_suffix(".new").write_text(json.dumps(to_tree(validate(tree, "test"))))
+        file.with_suffix(".new").replace(file)
+
+    def of(name: str, n: int) -> Frame:
+        return Frame(name, 3, n, n, False, np.zeros((32, 32, 3), np.uint8))
+
+    write("cam", "gone")
+    async with neighbour() as bus, serving("window", tree, config=str(file)) as process:
+        came = Collector(bus.inbox(process.config.ipc("local"), "local", (Window, End)))
+        frames = bus.outbox(process.config.ipc("window"), "window")
+        for n in range(20):
+            await frames.put(frame(n))
+            await frames.put(of("gone", n))
+        await came.count(4)
+        write("cam")
+        process.publish()  # as each second
+        write("cam", "new")
+        for n in range(16):
+            await frames.put(of("new", n))
+        assert await came.of(End) == [End("gone", 3, 20, "removed")]
+        await frames.put(End("gone", 3, 40, "stopped"))  # from a capture that was only slow: it has ended already
+        for n in range(16, 20):
+            await frames.put(of("new", n))
+        await frames.put(End("new", 3, 20, "stopped"))
+        assert (await came.of(End, 2))[1:] == [End("new", 3, 20, "stopped")]
+        assert [each.t for each in came.each(Window) if each.stream == "new"] == [0, 1]
+        process.publish()
+        assert process.counters.gauges()["streams_open"] == 1
+        came.close()

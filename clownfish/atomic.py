@@ -10,18 +10,23 @@ from typing import BinaryIO
 from clownfish.errors import ConfigError
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_whole(path: Path, write: Callable[[BinaryIO], object], mode: int = 0o666) -> None:
     """Let `write` fill a file beside `path`, bring it to the disk, and only then give it the name.
 
-    A process killed in the midst leaves the old file, and a `.part` that the next writing replaces.
+    A process killed in the midst leaves the old file, and a `.part` that the next writing replaces. Where it cannot be
+    written the old file stays, and nothing else.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode), "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the name, too, outlives a power cut
@@ -29,9 +34,9 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.close(folder)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, mode: int = 0o666) -> None:
     """`write_whole` of UTF-8 text."""
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_whole(path, lambda file: file.write(text.encode()), mode)
 
 
 def check_writable(key: str, path: Path) -> None:
