@@ -42,6 +42,8 @@ mkdir -p "$wheels"
 rm -f "$wheels"/clownfish-*.whl
 (cd "$project" && "$python" -m hatchling build -t wheel -d "$wheels")
 "$python" "$here/requirements.py" "$wheels"/clownfish-*.whl onnx,video >"$folder/requirements.txt"
+# newer ones end with a segmentation fault when qemu 7.2 loads them
+echo 'onnxruntime<1.23' >>"$folder/requirements.txt"
 "$python" -m uv pip compile --quiet "$folder/requirements.txt" --constraint "$here/constraints.txt" --only-binary :all: \
     --python-platform aarch64-manylinux_2_35 --python-version 3.11 --output-file "$folder/pinned.txt"
 platforms=()
