@@ -25,7 +25,7 @@ LAYERS: dict[int | str, set[str]] = {
         "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits", "health", "measures",
         "exposition", "gains", "spans", "overview", "jobs", "roster", "waiting", "turns", "alarms", "canary",
         "batching", "autoscale", "crew", "shaping", "recent", "eventing", "event_streams", "allowance",
-        "ladder", "linkmeter", "pacing", "hysteresis",
+        "ladder", "linkmeter", "pacing", "hysteresis", "backoff",
     },
     # bytes and pixels
     1: {
