@@ -31,7 +31,7 @@ LAYERS: dict[int | str, set[str]] = {
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
         "web", "puppets", "shapes", "chunks", "records", "recording", "keys", "section", "sections", "fields",
-        "spool", "rates", "eventstates", "kept_events",
+        "spool", "rates", "eventstates", "kept_events", "gst",
     },
     # sockets, signals, processes
     2: {"bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation"},
