@@ -39,7 +39,8 @@ _USUAL = 5
 """Intervals whose median is the usual one."""
 _LOOK_S = 5.0
 _RUN_OFF_S = 1.0
-"""Timestamps that run off the clock by more than this in _LOOK_S are no timestamps."""
+"""Timestamps that run off the clock by more than this in _LOOK_S, twice in a row, are no timestamps. Once may be a
+jump, or a network that has become slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,8 @@ class Cadence:
         self._next = 0
         """k."""
         self._steps: deque[float] = deque(maxlen=_USUAL)
-        self._trusted = True
-        """Whether timestamps are."""
+        self._run_off = 0
+        """How often in a row; at 2 timestamps are not gone by any more."""
         self._looked_s = 0.0
         self._least: float | None = None
         """Least of clock − timestamp since then, and in the span before: what the network holds up only adds to it."""
@@ -95,7 +96,7 @@ class Cadence:
         step_s, broken = self._passed(before, taken)
         ran_off = self._look(taken)
         usual_s = median(self._steps) if self._steps else 0.0
-        self._steps.append(max(0.0, step_s))
+        self._steps.append(max(0.0, min(step_s, taken.at_s - before.at_s)))  # what a clock that leaps says is not usual
         if taken.size != before.size:
             return self._begin("size")
         if broken is None and step_s > max(HOLE_S, 3 * usual_s):
@@ -107,7 +108,7 @@ class Cadence:
     def _passed(self, before: Taken, taken: Taken) -> tuple[float, Break | None]:
         """Seconds between the two, and whether the source's clock broke in between."""
         by_clock_s = taken.at_s - before.at_s
-        if not self._trusted or taken.pts_s is None or before.pts_s is None:
+        if self._run_off > 1 or taken.pts_s is None or before.pts_s is None:
             return by_clock_s, None
         by_source_s = taken.pts_s - before.pts_s
         if by_source_s < -_BACK_S:
@@ -116,7 +117,7 @@ class Cadence:
 
     def _look(self, taken: Taken) -> bool:
         """Whether timestamps have just turned out to run at another speed than the clock."""
-        if taken.pts_s is None or not self._trusted:
+        if taken.pts_s is None or self._run_off > 1:
             return False
         off_s = taken.at_s - taken.pts_s
         if self._least is None:
@@ -126,13 +127,12 @@ class Cadence:
             return False
         before, self._least_before = self._least_before, self._least
         self._looked_s, self._least = taken.at_s, off_s
-        self._trusted = before is None or abs(self._least_before - before) <= _RUN_OFF_S
-        return not self._trusted
+        off = before is not None and abs(self._least_before - before) > _RUN_OFF_S
+        self._run_off = self._run_off + 1 if off else 0
+        return self._run_off > 1
 
     def _begin(self, broken: Break | None) -> Step:
         self._place, self._next = 0.0, 1
-        if broken is not None:
-            self._least = self._least_before = None
         return Step(broken, 0, True)
 
     def _place_it(self, step_s: float) -> Step:

@@ -26,6 +26,7 @@ LAYERS: dict[int | str, set[str]] = {
         "exposition", "gains", "spans", "overview", "jobs", "roster", "waiting", "turns", "alarms", "canary",
         "batching", "autoscale", "crew", "shaping", "recent", "eventing", "event_streams", "allowance",
         "ladder", "linkmeter", "pacing", "hysteresis", "backoff",
+        "cadence", "patience", "redaction",
     },
     # bytes and pixels
     1: {
