@@ -38,7 +38,7 @@ _BACK_S = 0.1
 _USUAL = 5
 """Intervals whose median is the usual one."""
 _LOOK_S = 5.0
-_RUN_OFF_S = 1.0
+_RUN_OFF_S = 0.5
 """Timestamps that run off the clock by more than this in _LOOK_S, twice in a row, are no timestamps. Once may be a
 jump, or a network that has become slower."""
 
@@ -71,7 +71,7 @@ class Cadence:
         """`fps`: of the stream. Raises ValueError unless it is finite and above 0."""
         if not (math.isfinite(fps) and fps > 0):
             raise ValueError(f"fps is {fps}; expected a finite number above 0")
-        self._fps = fps
+        self.fps = fps
         self.repeated = 0
         self.skipped = 0
         self._before: Taken | None = None
@@ -136,7 +136,7 @@ class Cadence:
         return Step(broken, 0, True)
 
     def _place_it(self, step_s: float) -> Step:
-        self._place += step_s * self._fps
+        self._place += step_s * self.fps
         off = self._place - self._next
         if off < -SLACK:
             self.skipped += 1

@@ -1,26 +1,46 @@
 """capture: reads every stream in a thread of its own and sends each frame, resized once, to `window`.
 
-A capture that (re)starts draws a new epoch, so that nothing downstream confuses its frames with those before.
+A capture that (re)starts draws a new epoch, so that nothing downstream confuses its frames with those before. So does a
+live source that comes back, or shows what does not follow from what it showed before (`cadence`). Live sources are read
+in processes of their own (`sources.apart`), and given up when they hang.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import time
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
 
+from clownfish.backoff import Backoff
 from clownfish.bus import Outbox
 from clownfish.errors import SourceError
 from clownfish.gains import OTHER, STREAMS
 from clownfish.messages import End, Frame, Pixels
 from clownfish.process import Process, run
 from clownfish.rates import write_rate
+from clownfish.redaction import redacted
 from clownfish.settings import Stream
 from clownfish.sources import is_live, open_source
+from clownfish.sources.apart import Apart, Hands, Wanted
+from clownfish.sources.base import Refused, Stalled, TimeOuts
 from clownfish.sources.reader import Reader
 
 _MAX_PENDING = 16
 """Frames of one stream between its thread and the socket; beyond that the loop is stuck, and they are dropped."""
-_MAX_RETRY_S = 30.0
+_REFUSED_S = 60.0
+"""Before a camera is asked again that wants another user or password: some lock out who tries too often."""
+_STEADY_S = 10.0
+"""A connection that held for so long has earned a quick try after it."""
+_MARGIN_S = 0.5
+"""Beyond the time-outs of the library that reads, which knows better what is wrong."""
+_ENDING_S = 2.0
+"""A thread whose process is gone ends at once; who does not in this time is not waited for."""
+
+Ended = tuple[str, "Exception | None"]
+"""Reason in words; the error, or None."""
 
 
 class _Capture:
@@ -47,74 +67,170 @@ class _Capture:
         self.failure: Exception | None = None
         self.delivered = False
         """Whether any frame ever came. A file that breaks off would only break off again if it were started anew."""
+        self._stalled = False
+        self._hands = Hands() if is_live(stream.source) else None
+        """Who reads a live source."""
+        self._counted = (0, 0)
+        """Frames repeated and skipped by this reader, as far as they are counted."""
+        self._killed = 0
+        """Processes that read and had to be killed, likewise."""
+        process.before_status(self._count)
 
     async def run(self) -> None:
-        retry_s = self._process.config.capture.retry_s
+        settings = self._process.config.capture
+        backoff = Backoff(settings.retry_s, max(settings.retry_s, settings.retry_max_s))
+        why = "start"
         while True:
-            frames = await self._run_epoch()
+            began = time.monotonic()
+            reader, error = await self._read(why)
             self._process.publish()
-            reader = self._reader
-            if not is_live(self._stream.source) or (frames and reader is not None and not reader.live):
-                self.open = False
+            if self._hands is None or error is None or (reader.delivered and not reader.live):
+                self.open = False  # without an error a live source ends where its `seconds` do
                 return
-            retry_s = self._process.config.capture.retry_s if frames else min(2 * retry_s, _MAX_RETRY_S)
-            self._log.warning("source is opened again", wait_s=retry_s)
+            if reader.delivered:
+                why = "stall" if isinstance(error, Stalled) else "reconnect"
+                if time.monotonic() - began > _STEADY_S:
+                    backoff.reset()
+            wait_s = _REFUSED_S if isinstance(error, Refused) else backoff.next_s()
+            self._log.warning("source is opened again", wait_s=round(wait_s, 2))
             self._process.counters.add("source_retries")
-            await asyncio.sleep(retry_s)
+            await asyncio.sleep(wait_s)
 
-    async def _run_epoch(self) -> int:
+    async def _read(self, why: str) -> tuple[Reader, Exception | None]:
+        """From opening the source to its end, and what ended it; None: itself."""
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[tuple[int, str, Exception | None]] = loop.create_future()
-        self._epoch = random.SystemRandom().getrandbits(48)
-        log = self._log.bind(epoch=self._epoch)
+        ended: asyncio.Future[Ended] = loop.create_future()
+        stream, settings = self._stream, self._process.config.capture
 
         def on_frame(n: int, capture_ns: int, pixels: Pixels) -> None:
+            if self._reader is not reader:
+                return  # it was given up
             if n == 0:
-                write_rate(self._process.run_dir, self._stream.name, reader.fps)
-            frame = Frame(self._stream.name, self._epoch, n, capture_ns, self._live, pixels)
+                write_rate(self._process.run_dir, stream.name, reader.fps)
+            if reader.delivered == 1 and self._hands is not None:
+                in_loop(self._begin_epoch(why))
+            frame = Frame(stream.name, self._epoch, n, capture_ns, self._live, pixels)
             if self._page is not None and capture_ns - self._shown_ns >= self._show_every_ns:
                 self._shown_ns = capture_ns
                 loop.call_soon_threadsafe(self._show, frame)
             if not self._live:
                 loop.call_soon_threadsafe(self._taken)
-                asyncio.run_coroutine_threadsafe(self._outbox.put(frame), loop).result()
+                in_loop(self._outbox.put(frame))
             elif self._pending < _MAX_PENDING:
                 self._pending += 1
                 loop.call_soon_threadsafe(self._send, frame)
             else:
                 loop.call_soon_threadsafe(self._process.counters.add, 'frames_dropped{reason="loop"}')
 
-        def on_end(frames: int, reason: str, error: Exception | None) -> None:
-            loop.call_soon_threadsafe(ended.set_result, (frames, reason, error))
+        def on_break(frames: int, reason: str) -> None:
+            in_loop(self._end_epoch(frames, reason))
+            in_loop(self._begin_epoch(reason))
 
-        stream, capture = self._stream, self._process.config.capture
+        def on_end(frames: int, reason: str, error: Exception | None) -> None:
+            loop.call_soon_threadsafe(end, (reason, error))
+
+        def in_loop(work: Coroutine[Any, Any, object]) -> None:
+            asyncio.run_coroutine_threadsafe(work, loop).result()
+
+        def end(how: Ended) -> None:
+            if not ended.done():
+                ended.set_result(how)
+
+        apart = self._apart()
+        if apart is None:
+            await self._begin_epoch(why)
         reader = self._reader = Reader(
-            lambda: open_source(stream.source, stream.fps, stream.seconds),
-            width=capture.width,
-            height=capture.height,
+            apart.open if apart is not None else partial(open_source, stream.source, stream.fps, stream.seconds),
+            width=settings.width,
+            height=settings.height,
             on_frame=on_frame,
             on_end=on_end,
             pace=stream.pace,
             loop=stream.loop,
+            fps=settings.fps,
+            on_break=on_break,
+            abandon=apart.close if apart is not None else None,
+            time_outs=(settings.open_s + settings.stall_s, settings.stall_s + _MARGIN_S),
         )
+        self._counted = (0, 0)
         reader.start()
-        stalled = False
-        while not ended.done():
-            await asyncio.wait([ended], timeout=capture.stall_s / 4)
-            if (reader.stalled_s() > capture.stall_s) != stalled:
-                stalled = not stalled
-                self._process.counters.set(f"stalled{self._label}", float(stalled))
-                self._process.counters.add("stalls", int(stalled))
-                log.warning("source delivers nothing" if stalled else "source delivers again", stall_s=capture.stall_s)
-        frames, reason, error = ended.result()
-        self.delivered |= frames > 0
+        given_up = await self._watch(reader, ended)
+        reason, error = given_up if given_up is not None else ended.result()
+        self.delivered |= reader.delivered > 0
         if error is not None:
-            self.failure = error
-            self._process.counters.add("source_errors")
-            log.error("source broke off", frames=frames, error=str(error))
-        await self._outbox.insist(End(stream.name, self._epoch, frames, reason))
-        log.info("end of stream", frames=frames, reason=reason)
-        return frames
+            self._fail(reader, error)
+        if apart is None or reader.delivered:  # else no epoch has begun
+            await self._end_epoch(reader.frames, redacted(reason))
+        self._count()
+        self._reader = None
+        return reader, error
+
+    def _apart(self) -> Apart | None:
+        if self._hands is None:
+            return None
+        stream, settings = self._stream, self._process.config.capture
+        limits = TimeOuts(settings.open_s, settings.stall_s)
+        return Apart(
+            self._hands, Wanted(stream.source, stream.fps, stream.seconds, settings.width, settings.height, limits)
+        )
+
+    async def _watch(self, reader: Reader, ended: asyncio.Future[Ended]) -> Ended | None:
+        """Until it has ended, or a live one is given up: it owes a frame for too long, whatever it hangs in."""
+        stall_s = self._process.config.capture.stall_s
+        while not ended.done():
+            await asyncio.wait([ended], timeout=min(1.0, stall_s / 4))
+            if reader.delivered:
+                self._say_stalled(reader.stalled_s() > stall_s)
+            if self._hands is None or ended.done():
+                continue
+            self._hands.tend()
+            if reader.over():
+                owed_s = reader.stalled_s()
+                reader.let_go()
+                await asyncio.wait([ended], timeout=_ENDING_S)
+                kind, what = (Stalled, "delivers") if reader.delivered else (SourceError, "has delivered")
+                error = kind(f"the source {what} nothing for {owed_s:.1f} s and is given up")
+                return str(error), error
+        return None
+
+    def _fail(self, reader: Reader, error: Exception) -> None:
+        self.failure = error
+        self._process.counters.add("source_errors")
+        said = "source broke off"
+        if self._hands is not None:
+            self._say_stalled(True)
+        if reader.delivered and isinstance(error, Stalled):
+            self._process.counters.add("stalls")
+            said = "source delivers nothing"
+        self._log.error(said, epoch=self._epoch, frames=reader.frames, error=redacted(str(error)))
+
+    def _say_stalled(self, stalled: bool) -> None:
+        if stalled != self._stalled:
+            self._stalled = stalled
+            self._process.counters.set(f"stalled{self._label}", float(stalled))
+            if self._hands is None:  # of a live source it is an error, which says more
+                self._process.counters.add("stalls", int(stalled))
+                self._log.warning("source delivers nothing" if stalled else "source delivers again")
+
+    async def _begin_epoch(self, why: str) -> None:
+        self._epoch = random.SystemRandom().getrandbits(48)
+        self._process.counters.add(f'epochs{{reason="{why}"}}')
+        self._log.info("epoch begins", epoch=self._epoch, why=why)
+
+    async def _end_epoch(self, frames: int, reason: str) -> None:
+        await self._outbox.insist(End(self._stream.name, self._epoch, frames, reason))
+        self._log.info("end of stream", epoch=self._epoch, frames=frames, reason=reason)
+
+    def _count(self) -> None:
+        """What was done since it was counted last."""
+        if self._reader is not None:
+            now = self._reader.converted
+            for name, count, before in zip(("repeated", "skipped"), now, self._counted, strict=True):
+                self._process.counters.add(f"frames_{name}{self._label}", count - before)
+            self._counted = now
+        if self._hands is not None:
+            self._process.counters.add("readers_killed", self._hands.killed - self._killed)
+            self._killed = self._hands.killed
 
     def _send(self, frame: Frame) -> None:
         self._pending -= 1
@@ -135,10 +251,14 @@ class _Capture:
 
     async def stop(self) -> None:
         """Say how many frames there were, so that what is on its way is finished and not waited for."""
-        if self._reader is not None and self.open:
-            self._reader.stop()
-            await self._outbox.insist(End(self._stream.name, self._epoch, self._reader.frames, "stopped"))
+        reader = self._reader
+        if reader is not None and self.open:
+            reader.stop()
+            if self._hands is None or reader.delivered:
+                await self._outbox.insist(End(self._stream.name, self._epoch, reader.frames, "stopped"))
         self._stopped = True
+        if self._hands is not None:
+            await asyncio.to_thread(self._hands.end, _ENDING_S)
 
 
 async def serve(process: Process) -> None:

@@ -44,8 +44,8 @@ LAYERS: dict[int | str, set[str]] = {
 
 BESIDE: dict[str, set[str]] = {
     "wire": {"fields"},
-    "codecs": {"opencv"},
-    "sources": {"opencv", "puppets", "shapes"},
+    "sources": {"gst", "opencv", "puppets", "shapes"},
+    "codecs": {"gst", "opencv"},
     "puppets": {"opencv"},
     "shapes": {"opencv"},
     "datasets": {"opencv", "puppets", "shapes"},
@@ -92,6 +92,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "av": (
         "clownfish.codecs.encoders",
         "clownfish.sinks.video",
+        "clownfish.sources.stream",
         "clownfish.datasets",
         "clownfish.training",
         "clownfish.evaluation",

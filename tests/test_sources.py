@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import functools
 import http.server
 import socket
@@ -11,19 +12,28 @@ import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from clownfish.errors import SourceError
 from clownfish.opencv import cv2
 from clownfish.sources import SOURCES, open_source, split_source
-from clownfish.sources.base import VideoSource
-from clownfish.sources.camera import Camera, GStreamer, NetworkStream
+from clownfish.sources.base import Stalled, TimeOuts, VideoSource
+from clownfish.sources.camera import Camera, NetworkStream
+from clownfish.sources.gstreamer import GStreamer, described
 from clownfish.sources.images import ImageFolder
+from clownfish.sources.stream import Stream
 from clownfish.sources.truth import read_truth
 from clownfish.sources.video import VideoFile
 from clownfish.sources.videocapture import Capture
 from tests.videos import cut, number, read_until_error, write_image, write_video
+
+HERE = ctypes.util.find_library("gstapp-1.0") is not None
+needs_gstreamer = pytest.mark.skipif(not HERE, reason="GStreamer is not installed on this machine")
+by_either = pytest.mark.parametrize("network", [Stream, NetworkStream], ids=["PyAV", "OpenCV"])
+"""Both libraries that read a stream by its address."""
+Network: TypeAlias = Callable[..., VideoSource]
 
 UCF9 = Path(__file__).parents[2] / "shared" / "data" / "ucf9" / "streams"
 
@@ -54,8 +64,6 @@ def test_one_string_names_a_source(source: str, expected: tuple[str, str]) -> No
 @pytest.mark.parametrize("kind", SOURCES.names())
 def test_a_source_that_is_not_there_says_its_name(kind: str, tmp_path: Path) -> None:
     missing = {"stream": "http://127.0.0.1:1/nothing", "camera": "camera:97", "puppets": "puppets:no such list/0"}
-    if kind == "gst" and cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
-        pytest.skip("this OpenCV has GStreamer")
     with pytest.raises(SourceError, match=r"GStreamer|missing|nothing|97|puppets"):
         open_source(missing.get(kind, f"{kind}:{tmp_path / 'missing'}"))
 
@@ -200,10 +208,65 @@ def test_a_camera_that_is_no_number_and_no_device_is_an_error() -> None:
         Camera("front door")
 
 
-@pytest.mark.skipif(cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER), reason="this OpenCV has GStreamer")
-def test_a_pipeline_without_gstreamer_says_what_to_do() -> None:
-    with pytest.raises(SourceError, match="built without GStreamer"):
-        GStreamer("videotestsrc ! videoconvert ! appsink")
+@pytest.mark.skipif(HERE, reason="GStreamer is on this machine")
+def test_a_pipeline_without_gstreamer_says_so() -> None:
+    with pytest.raises(SourceError, match="GStreamer is not on this machine"):
+        GStreamer("videotestsrc")
+
+
+@needs_gstreamer
+@pytest.mark.parametrize(
+    ("pipeline", "expected"),
+    [
+        ("a ! appsink", "a ! appsink name=frames"),
+        ("a ! appsink name=mine sync=false", "a ! appsink name=frames sync=false"),
+        ("a", "a ! videoconvert ! appsink name=frames max-buffers=2 drop=true"),
+        ("appsink name=x ! a", "appsink name=x ! a ! videoconvert ! appsink name=frames max-buffers=2 drop=true"),
+    ],
+)
+def test_a_pipeline_ends_in_an_appsink_that_can_be_found(pipeline: str, expected: str) -> None:
+    assert described(pipeline) == expected
+
+
+@needs_gstreamer
+def test_a_pipeline_gives_frames_with_their_times_and_their_size() -> None:
+    caps = "video/x-raw,format=I420,width=65,height=48,framerate=25/1"  # rows that do not end at a multiple of four
+    source = GStreamer(f"videotestsrc pattern=red num-buffers=5 ! {caps} ! videoconvert ! appsink sync=false")
+    frames, times = iter(source), []
+    for _ in range(5):
+        pixels = next(frames)
+        assert pixels.shape == (48, 65, 3)
+        assert pixels[20, 30].tolist() == pytest.approx([255, 0, 0], abs=3)
+        assert source.taken is not None
+        assert source.taken.size == (65, 48)
+        times.append(source.taken.pts_s)
+    with pytest.raises(SourceError, match=r"stopped delivering after 5 frames: it ended"):
+        next(frames)
+    assert source.fps == 25
+    assert times == pytest.approx([n / 25 for n in range(5)], abs=1e-6)
+
+
+@needs_gstreamer
+@pytest.mark.parametrize(
+    ("pipeline", "why"),
+    [
+        ("videotestsrc ! nonsense", 'no element "nonsense"'),
+        (
+            "filesrc location=/none ! decodebin ! videoconvert ! appsink",
+            "(?i)not found|could not open|No such file|no frame",
+        ),
+        ("fakesrc num-buffers=1 ! appsink", "no video|not-negotiated|Internal data stream|no frame"),
+        (
+            "rtspsrc location=rtsp://ann:secret@127.0.0.1:1/x user-pw=hidden ! decodebin ! videoconvert",
+            "(?i)connect|could not open",
+        ),
+    ],
+)
+def test_a_pipeline_that_gives_no_frame_says_why_and_no_password(pipeline: str, why: str) -> None:
+    with pytest.raises(SourceError, match=why) as caught:
+        GStreamer(pipeline, time_outs=TimeOuts(3.0, 1.0))
+    assert "secret" not in str(caught.value)
+    assert "hidden" not in str(caught.value)
 
 
 @pytest.fixture
@@ -249,18 +312,20 @@ def stalling() -> Iterator[Callable[[bytes], str]]:
         each.close()
 
 
-def test_a_finished_file_on_a_web_server_is_not_live_and_ends(served: tuple[Path, str]) -> None:
+@by_either
+def test_a_finished_file_on_a_web_server_is_not_live_and_ends(network: Network, served: tuple[Path, str]) -> None:
     folder, address = served
     write_video(folder / "a.mp4", 20)
-    source = open_source(f"{address}/a.mp4")
+    source = network(f"{address}/a.mp4")
     assert not source.live
     assert numbers(source) == list(range(20))
 
 
-def test_a_live_stream_that_ends_is_an_error_after_its_frames(served: tuple[Path, str]) -> None:
+@by_either
+def test_a_live_stream_that_ends_is_an_error_after_its_frames(network: Network, served: tuple[Path, str]) -> None:
     folder, address = served
     write_video(folder / "a.ts", 20)
-    source = open_source(f"{address}/a.ts", fps=25)
+    source = network(f"{address}/a.ts", fps=25)
     assert source.live
     assert source.fps == 25
     came, text = read_until_error(source)
@@ -268,21 +333,23 @@ def test_a_live_stream_that_ends_is_an_error_after_its_frames(served: tuple[Path
     assert "stopped delivering after 20 frames" in text
 
 
+@by_either
 def test_a_live_stream_that_stalls_is_an_error_after_the_read_time_out(
-    stalling: Callable[[bytes], str], tmp_path: Path
+    network: Network, stalling: Callable[[bytes], str], tmp_path: Path
 ) -> None:
     data = write_video(tmp_path / "a.ts", 100).read_bytes()
-    source = NetworkStream(f"http://{stalling(data)}/a.ts", read_timeout_s=0.2)
-    _, text = read_until_error(source)
-    assert "nothing came for 0.2 s" in text
+    source = network(f"http://{stalling(data)}/a.ts", time_outs=TimeOuts(10.0, 0.2))
+    with pytest.raises(Stalled, match=r"nothing came for 0\.2 s"):
+        list(source)
 
 
+@by_either
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
 def test_a_sender_that_says_nothing_is_an_error_and_its_password_is_kept_secret(
-    scheme: str, stalling: Callable[[bytes], str]
+    scheme: str, network: Network, stalling: Callable[[bytes], str]
 ) -> None:
     with pytest.raises(SourceError, match=r"within 0\.2 s") as caught:
-        NetworkStream(f"{scheme}://user:secret@{stalling(b'')}/x", open_timeout_s=0.2)
+        network(f"{scheme}://user:secret@{stalling(b'')}/x", time_outs=TimeOuts(0.2, 0.2))
     assert "secret" not in str(caught.value)
 
 
@@ -301,12 +368,15 @@ def test_a_closed_source_ends_without_an_error(kind: str, whole: Path, tmp_path:
     assert list(frames) == []
 
 
+@by_either
 def test_closing_while_a_read_is_blocked_returns_at_once_and_the_read_ends_quietly(
-    stalling: Callable[[bytes], str], tmp_path: Path
+    network: Network, stalling: Callable[[bytes], str], tmp_path: Path
 ) -> None:
     data = write_video(tmp_path / "a.ts", 100).read_bytes()
-    source = NetworkStream(f"http://{stalling(data)}/a.ts", read_timeout_s=0.8)
-    capture, came, failed = source._capture, threading.Semaphore(0), []
+    source = network(f"http://{stalling(data)}/a.ts", time_outs=TimeOuts(10.0, 0.8))
+    assert isinstance(source, Stream | NetworkStream)
+    closing = source._closing if isinstance(source, Stream) else source._capture._closing
+    came, failed = threading.Semaphore(0), []
 
     def read() -> None:
         try:
@@ -319,12 +389,12 @@ def test_closing_while_a_read_is_blocked_returns_at_once_and_the_read_ends_quiet
     thread.start()
     while came.acquire(timeout=0.2):  # until no frame comes any more: the read is blocked
         pass
-    assert capture._busy.locked()
+    assert closing.busy.locked()
     source.close()
-    assert capture._busy.locked()
+    assert closing.busy.locked()
     thread.join(10)
     assert not thread.is_alive()
-    assert not capture._capture.isOpened()
+    assert closing.released
     assert failed == []
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, Structure, c_char_p, c_int, c_size_t, c_uint, c_uint32, c_uint64, c_void_p
-from typing import Any
+from typing import Any, NamedTuple
 
 NONE = 2**64 - 1
 """GST_CLOCK_TIME_NONE."""
@@ -20,6 +20,22 @@ _ERROR = 1 << 1
 
 class _GError(Structure):
     _fields_ = (("domain", c_uint32), ("code", c_int), ("message", c_char_p))
+
+
+class _Buffer(Structure):
+    """The public beginning of GstBuffer, GstMiniObject included: part of GStreamer 1's ABI."""
+
+    _fields_ = (
+        ("type", c_size_t),
+        ("references", c_int),
+        ("lock", c_int),
+        ("flags", c_uint),
+        *((name, c_void_p) for name in ("copy", "dispose", "free")),
+        ("private", c_uint),
+        ("private_pointer", c_void_p),
+        ("pool", c_void_p),
+        ("pts", c_uint64),
+    )
 
 
 class Library:
@@ -44,6 +60,13 @@ class Library:
         self.send = _typed(core.gst_element_send_event, c_int, c_void_p, c_void_p)
         self.push = _typed(app.gst_app_src_push_buffer, c_int, c_void_p, c_void_p)
         self.pull = _typed(app.gst_app_sink_try_pull_sample, c_void_p, c_void_p, c_uint64)
+        self.caps_of = _typed(core.gst_sample_get_caps, c_void_p, c_void_p)
+        self.structure = _typed(core.gst_caps_get_structure, c_void_p, c_void_p, c_uint)
+        self.number = _typed(core.gst_structure_get_int, c_int, c_void_p, c_char_p, POINTER(c_int))
+        self.ratio = _typed(core.gst_structure_get_fraction, c_int, c_void_p, c_char_p, POINTER(c_int), POINTER(c_int))
+        self.caps = _typed(core.gst_caps_from_string, c_void_p, c_char_p)
+        self.set_caps = _typed(app.gst_app_sink_set_caps, None, c_void_p, c_void_p)
+        self.is_eos = _typed(app.gst_app_sink_is_eos, c_int, c_void_p)
         self.ask_key = _typed(video.gst_video_event_new_upstream_force_key_unit, c_void_p, c_uint64, c_int, c_uint)
 
 
@@ -93,6 +116,67 @@ class Running:
         error = POINTER(_GError)()
         self.gst.parse_error(message, ctypes.byref(error), None)
         return _text(error)
+
+
+class Picture(NamedTuple):
+    """A frame as it came: `data` is `height` rows of RGB, each perhaps a little longer than its pixels."""
+
+    data: bytes
+    width: int
+    height: int
+    fps: float
+    """0 where its caps say none."""
+    pts_s: float | None
+
+
+class Frames(Running):
+    """A pipeline that gives pictures, at the appsink of that name."""
+
+    def __init__(self, description: str, sink: str) -> None:
+        """Plays. Raises Trouble where it does not start."""
+        super().__init__(description)
+        self._sink = self.element(sink)
+        if not self._sink:
+            raise Trouble(f"the pipeline has no appsink called {sink}")
+        self.gst.set_caps(self._sink, self.gst.caps(b"video/x-raw,format=RGB"))
+        self._why = ""
+        self.play()
+
+    def pull(self, patience_s: float) -> Picture | None:
+        """The next one; None where none came in time, or none comes any more. Raises Trouble where it is no picture."""
+        gst = self.gst
+        sample = gst.pull(self._sink, int(patience_s * 1e9))
+        if not sample:
+            return None
+        try:
+            buffer, shape = gst.sample_buffer(sample), gst.structure(gst.caps_of(sample), 0)
+            width, height, over, under = c_int(), c_int(), c_int(), c_int(1)
+            known = gst.number(shape, b"width", ctypes.byref(width)) and gst.number(
+                shape, b"height", ctypes.byref(height)
+            )
+            if not known or width.value < 1 or height.value < 1:
+                raise Trouble("what comes to the appsink is no video")
+            gst.ratio(shape, b"framerate", ctypes.byref(over), ctypes.byref(under))
+            data = ctypes.create_string_buffer(gst.size(buffer))
+            if gst.extract(buffer, 0, data, len(data)) < 3 * width.value * height.value:
+                raise Trouble(f"a picture of {len(data)} bytes for {width.value}x{height.value}")
+            pts = _Buffer.from_address(buffer).pts
+            fps = over.value / under.value if under.value else 0.0
+            return Picture(data.raw, width.value, height.value, fps, None if pts == NONE else pts / 1e9)
+        finally:
+            gst.unref(sample)
+
+    def ended(self) -> bool:
+        """The source says that it is over."""
+        return bool(self.gst.is_eos(self._sink))
+
+    def failed(self) -> bool:
+        """Whether an element has complained."""
+        self._why = self._why or super().why()
+        return bool(self._why)
+
+    def why(self) -> str:
+        return self._why if self.failed() else ""
 
 
 def _text(error: Any) -> str:
