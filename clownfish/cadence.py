@@ -38,9 +38,10 @@ _BACK_S = 0.1
 _USUAL = 5
 """Intervals whose median is the usual one."""
 _LOOK_S = 5.0
-_RUN_OFF_S = 0.5
-"""Timestamps that run off the clock by more than this in _LOOK_S, twice in a row, are no timestamps. Once may be a
-jump, or a network that has become slower."""
+_RUN_OFF_S = 0.75
+_RUN_OFF = 3
+"""Timestamps that run off the clock by more than this in _LOOK_S, so often in a row, are no timestamps. Once may be a
+jump, or a network that has become slower; twice a sender that cannot keep up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Cadence:
         """k."""
         self._steps: deque[float] = deque(maxlen=_USUAL)
         self._run_off = 0
-        """How often in a row; at 2 timestamps are not gone by any more."""
+        """How often in a row; at _RUN_OFF timestamps are not gone by any more."""
         self._looked_s = 0.0
         self._least: float | None = None
         """Least of clock − timestamp since then, and in the span before: what the network holds up only adds to it."""
@@ -108,7 +109,7 @@ class Cadence:
     def _passed(self, before: Taken, taken: Taken) -> tuple[float, Break | None]:
         """Seconds between the two, and whether the source's clock broke in between."""
         by_clock_s = taken.at_s - before.at_s
-        if self._run_off > 1 or taken.pts_s is None or before.pts_s is None:
+        if self._run_off >= _RUN_OFF or taken.pts_s is None or before.pts_s is None:
             return by_clock_s, None
         by_source_s = taken.pts_s - before.pts_s
         if by_source_s < -_BACK_S:
@@ -117,7 +118,7 @@ class Cadence:
 
     def _look(self, taken: Taken) -> bool:
         """Whether timestamps have just turned out to run at another speed than the clock."""
-        if taken.pts_s is None or self._run_off > 1:
+        if taken.pts_s is None or self._run_off >= _RUN_OFF:
             return False
         off_s = taken.at_s - taken.pts_s
         if self._least is None:
@@ -129,7 +130,7 @@ class Cadence:
         self._looked_s, self._least = taken.at_s, off_s
         off = before is not None and abs(self._least_before - before) > _RUN_OFF_S
         self._run_off = self._run_off + 1 if off else 0
-        return self._run_off > 1
+        return self._run_off >= _RUN_OFF
 
     def _begin(self, broken: Break | None) -> Step:
         self._place, self._next = 0.0, 1

@@ -104,6 +104,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
     **dict.fromkeys(("starlette", "uvicorn"), ("clownfish.web.server",)),
     "websockets": ("clownfish.lab.viewers",),
+    "gi": ("clownfish.lab.rtsp_server",),  # of the system's Python, by which alone it is started
     "grpc": ("clownfish.lab",),
     "opentelemetry": ("services.trace",),
     "ray": ("clownfish.pools.ray", "clownfish.lab.ray_serve"),

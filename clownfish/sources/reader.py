@@ -8,6 +8,7 @@ thread: `stop` returns at once, `over` lets the service see it, and the process 
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -122,7 +123,9 @@ class Reader:
         self._sleep = self._stopping.wait if sleep is None else sleep
         self._source: VideoSource | None = None
         self._owed = Patience(*time_outs, now_ns() / 1e9)
-        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+        self._thread = threading.Thread(
+            target=contextvars.copy_context().run, args=(self._run,), name="reader", daemon=True
+        )  # what callbacks log says which service it is of
 
     def start(self) -> None:
         self._thread.start()

@@ -84,15 +84,18 @@ class Stream:
             with self._closing.reading() as is_open:
                 if not is_open:
                     return
+                began_s = time.monotonic()
                 try:
                     packet = next(packets, None)
                     if packet is not None:
                         at_s = time.monotonic()
                         frames, bad = self._decoded(packet, bad)
                 except (self._errors, OSError) as error:
-                    raise self._broke_off(error, count) from error
+                    raise self._broke_off(error, count, time.monotonic() - began_s) from error
                 pictures = [(self._taken(frame, at_s), frame.to_ndarray(format="rgb24")) for frame in frames]
             if packet is None:
+                if time.monotonic() - began_s > 0.95 * self._read_s:
+                    raise self._silent(count)
                 if self.live or self._promised - count > max(1.0, self.fps):
                     raise SourceError(f"{self._what} stopped delivering after {count} frames: it ended")
                 return
@@ -126,8 +129,11 @@ class Stream:
             return Refused(f"cannot open {self._what}: {why}; give the right user and password in its address")
         return SourceError(f"cannot open {self._what}: {why}; check the address, the network and that it is playing")
 
-    def _broke_off(self, error: Exception, count: int) -> SourceError:
-        if type(error).__name__ in _TIMED_OUT:
-            return Stalled(f"{self._what} stopped delivering after {count} frames: nothing came for {self._read_s:g} s")
+    def _silent(self, count: int) -> Stalled:
+        return Stalled(f"{self._what} stopped delivering after {count} frames: nothing came for {self._read_s:g} s")
+
+    def _broke_off(self, error: Exception, count: int, waited_s: float) -> SourceError:
+        if type(error).__name__ in _TIMED_OUT or waited_s > 0.95 * self._read_s:  # some protocols give other errors
+            return self._silent(count)
         why = redacted(getattr(error, "strerror", None) or str(error))
         return SourceError(f"{self._what} stopped delivering after {count} frames: {why}")
