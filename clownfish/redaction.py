@@ -17,4 +17,9 @@ HIDDEN = "***"
 def redacted(text: str) -> str:
     """`text` without the user and password of any address (`rtsp://user:secret@host`), query (`?password=secret`) or
     pipeline (`user-pw=secret`) in it."""
-    return _NAMED.sub(rf"\1\2{HIDDEN}", _USER.sub(f"{HIDDEN}@", text))
+    return _NAMED.sub(rf"\1\2{HIDDEN}", without_users(text))
+
+
+def without_users(text: str) -> str:
+    """The same of addresses alone, for texts that may speak of keys and tokens for a good reason."""
+    return _USER.sub(f"{HIDDEN}@", text) if "://" in text else text

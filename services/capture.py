@@ -32,7 +32,7 @@ _MAX_PENDING = 16
 """Frames of one stream between its thread and the socket; beyond that the loop is stuck, and they are dropped."""
 _REFUSED_S = 60.0
 """Before a camera is asked again that wants another user or password: some lock out who tries too often."""
-_STEADY_S = 10.0
+_STEADY_S = 5.0
 """A connection that held for so long has earned a quick try after it."""
 _MARGIN_S = 0.5
 """Beyond the time-outs of the library that reads, which knows better what is wrong."""

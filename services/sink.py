@@ -13,9 +13,10 @@ from clownfish.errors import ConfigError, SinkError
 from clownfish.kept_events import KeptEvents
 from clownfish.messages import End, Frame, FusedResult
 from clownfish.process import Process, run
-from clownfish.settings import SinkSection
+from clownfish.settings import SinkSection, Stream
 from clownfish.sinks import SINKS
 from clownfish.sinks.base import Counting, Item, Running, Sink, SinkContext, StreamInfo, Watching, wanted
+from clownfish.sources import is_live
 from clownfish.zoo import read_classes
 
 T = TypeVar("T")
@@ -27,10 +28,15 @@ _DRAIN_S = 1.0
 def context_of(process: Process, section: SinkSection) -> SinkContext:
     """What the configuration says, as far as a sink is concerned."""
     config = process.config
+
+    def info(stream: Stream) -> StreamInfo:
+        fps = config.capture.fps if is_live(stream.source) else stream.fps
+        return StreamInfo(stream.source, fps, stream.loop, stream.seconds)
+
     return SinkContext(
         name=section.name,
         edge=config.uplink.edge if config.uplink is not None else "edge",
-        streams={s.name: StreamInfo(s.source, s.fps, s.loop, s.seconds) for s in config.streams},
+        streams={stream.name: info(stream) for stream in config.streams},
         size=config.window.size,
         stride=config.window.stride,
         classes=read_classes(config.local.model) if config.local is not None else (),

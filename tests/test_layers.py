@@ -54,7 +54,7 @@ BESIDE: dict[str, set[str]] = {
     "sections": {"codecs", "models", "section", "sinks"},
     "settings": {"section", "sections"},
     "config": {"settings"},
-    "kept_events": {"settings", "rates", "eventstates"},
+    "kept_events": {"settings", "rates", "eventstates", "sources"},
     "pair": {"config"},
     "process": {"bus"},
     "adaptation": {"process"},

@@ -41,7 +41,7 @@ class Capture(Section):
     """A live source that delivers nothing for this long is given up, and opened again."""
     retry_s: Annotated[float, Bounds(gt=0)] = 0.5
     """Wait before a live source that broke off is opened again; doubles, less up to half by chance."""
-    retry_max_s: Annotated[float, Bounds(gt=0)] = 3.0
+    retry_max_s: Annotated[float, Bounds(gt=0)] = 2.0
     """The longest wait; but a minute where a camera refuses user or password, as some lock out who tries again."""
 
 

@@ -230,6 +230,10 @@ class Apart:
         """Returns at once, whatever the process hangs in; who waits for a frame is told that it died."""
         with self._lock:
             self._closed = True
+        self._leave()
+
+    def _leave(self) -> None:
+        with self._lock:
             hand, self._hand = self._hand, None
         if hand is not None:
             self._hands.leave(hand)
@@ -266,7 +270,7 @@ class Apart:
     def _died(self, hand: _Hand) -> SourceError:
         with contextlib.suppress(subprocess.TimeoutExpired):
             hand.process.wait(0.5)
-        self.close()
+        self._leave()
         code = hand.process.returncode
         how = "was ended" if code is None else f"died (status {code})"
         return SourceError(f"the process that reads the source {how}; its decoder or driver may have crashed")
