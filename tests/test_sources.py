@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes.util
 import functools
 import http.server
@@ -10,16 +11,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
 
+import av
 import pytest
 
+from clownfish.cadence import Cadence
 from clownfish.errors import SourceError
 from clownfish.opencv import cv2
 from clownfish.sources import SOURCES, open_source, split_source
-from clownfish.sources.base import Stalled, TimeOuts, VideoSource
+from clownfish.sources.base import Refused, Stalled, TimeOuts, VideoSource
 from clownfish.sources.camera import Camera, NetworkStream
 from clownfish.sources.gstreamer import GStreamer, described
 from clownfish.sources.images import ImageFolder
@@ -27,7 +31,7 @@ from clownfish.sources.stream import Stream
 from clownfish.sources.truth import read_truth
 from clownfish.sources.video import VideoFile
 from clownfish.sources.videocapture import Capture
-from tests.videos import cut, number, read_until_error, write_image, write_video
+from tests.videos import cut, frame, number, read_until_error, write_image, write_video
 
 HERE = ctypes.util.find_library("gstapp-1.0") is not None
 needs_gstreamer = pytest.mark.skipif(not HERE, reason="GStreamer is not installed on this machine")
@@ -351,6 +355,56 @@ def test_a_sender_that_says_nothing_is_an_error_and_its_password_is_kept_secret(
     with pytest.raises(SourceError, match=r"within 0\.2 s") as caught:
         network(f"{scheme}://user:secret@{stalling(b'')}/x", time_outs=TimeOuts(0.2, 0.2))
     assert "secret" not in str(caught.value)
+
+
+def test_a_camera_that_wants_another_password_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+    class Guarded(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(401)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Guarded) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        with pytest.raises(Refused, match=r"401 Unauthorized.*give the right user and password") as caught:
+            Stream(f"http://ann:secret@127.0.0.1:{server.server_port}/x")
+        server.shutdown()
+        thread.join()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("leap_s", "why"), [(100.0, "clock"), (-0.5, "clock"), (0.0, None)])
+def test_a_camera_whose_clock_jumps_begins_a_new_epoch_there(
+    leap_s: float, why: str | None, served: tuple[Path, str]
+) -> None:
+    """Real timestamps, in a real container: two seconds of them, then the leap."""
+    folder, address = served
+    fps = 25
+    parts = [clip(folder / f"{n}.ts", fps, 2 * fps, 10.0 + n * (2.0 + leap_s)) for n in range(2)]
+    (folder / "a.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    cadence = Cadence(30)
+    broken = []
+    source = Stream(f"{address}/a.ts", fps=fps)
+    with contextlib.suppress(SourceError):
+        for n, _ in enumerate(source):
+            assert source.taken is not None
+            step = cadence.step(replace(source.taken, at_s=1000 + n / fps))  # as a camera would deliver it
+            broken += [(n, step.broken)] if step.broken else []
+    assert broken == ([(2 * fps, why)] if why else [])
+
+
+def clip(path: Path, fps: int, frames: int, start_s: float) -> Path:
+    """A piece of a stream, whose timestamps begin there."""
+    with av.open(str(path), "w", options={"mpegts_copyts": "1"}) as container:
+        video = container.add_stream("libx264", rate=fps, options={"bf": "0", "tune": "zerolatency"})
+        video.width, video.height = 64, 48
+        for n in range(frames):
+            for packet in video.encode(av.VideoFrame.from_ndarray(frame(n), format="rgb24")):
+                packet.pts = packet.dts = round((start_s + n / fps) / packet.time_base)
+                container.mux(packet)
+    return path
 
 
 # closing

@@ -48,9 +48,10 @@ async def source(stream: Stream, running: bool, patience_s: float, capture: Capt
     command = [sys.executable, "-m", "clownfish.checkup.frames"]
     pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     child = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nowhere)
-    # not as arguments: the source may hold a password
-    limits = [min(capture.open_s, patience_s), capture.stall_s]
-    asked = json.dumps({"source": stream.source, "fps": stream.fps, "time_outs": limits})
+    limits = [capture.open_s, capture.stall_s]
+    asked = json.dumps(
+        {"source": stream.source, "fps": stream.fps, "time_outs": limits}
+    )  # on no command line: passwords
     try:
         out, _ = await asyncio.wait_for(child.communicate(asked.encode()), patience_s)
         said = json.loads(out.splitlines()[-1])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from clownfish.lab.cameras import missing, trial
-from tests.graph.harness import Material
+from tests.graph.harness import Graph, Material, alive, edge_tree, until
+from tests.graph.ip_camera import ip_camera
 
 WHY_NOT = missing()
 
@@ -26,3 +30,43 @@ async def test_a_camera_that_dies_freezes_and_changes_is_answered_in_new_epochs_
         for epoch in camera.told.first:
             live = [answer["t"] for answer in camera.told.answers if answer["epoch"] == epoch]
             assert live == sorted(set(live))
+
+
+async def test_a_read_that_hangs_is_given_up_whatever_it_hangs_in_and_another_process_reads_on(
+    fresh: Path, material: Material
+) -> None:
+    """Its process is stopped, as one in a driver that hangs: no time-out of a library helps there. Nor is the password
+    in the camera's address ever shown."""
+    async with ip_camera() as camera:
+        url = camera.url.replace("http://", "http://ann:swordfish@")
+        tree = edge_tree(fresh, material, None, source=url, loop=False)
+        tree["capture"] |= {"stall_s": 1.0, "open_s": 5.0, "retry_s": 0.1}
+        async with Graph(tree) as graph:
+            await graph.answers(3, "the camera is seen")
+            epochs = {result["epoch"] for result in graph.live()}
+            [hung] = children(graph.pid("capture"))
+            os.kill(hung, signal.SIGSTOP)
+            await until(lambda: {r["epoch"] for r in graph.live()} > epochs, "it is seen again, in a new epoch")
+            await until(lambda: not alive(hung), "who hung is killed")
+            await until(lambda: graph.counter("capture", "readers_killed") == 1, "and counted")
+            assert graph.counter("capture", "stalls") == 1
+            assert graph.counter("capture", 'epochs{reason="stall"}') == 1
+            assert "is given up" in graph.log("capture")
+            camera.hang_up()
+            await until(lambda: graph.counter("capture", "source_errors") >= 2, "its end is said")
+            logs = [path.read_text(errors="replace") for path in graph.folder.glob("*.log")]
+            assert any("***@127.0.0.1" in log for log in logs)
+            assert not any("swordfish" in log for log in logs)
+            statuses = [child.status for child in graph.supervisor.children.values()]
+            assert "swordfish" not in repr(statuses)
+
+
+def children(pid: int) -> list[int]:
+    """Processes that this one started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == pid and fields[0] not in "ZX":
+                found.append(int(path.parent.name))
+    return found
