@@ -149,7 +149,7 @@ class _Capture:
             loop=stream.loop,
             fps=settings.fps,
             on_break=on_break,
-            abandon=apart.close if apart is not None else None,
+            abandon=apart.abandon if apart is not None else None,
             time_outs=(settings.open_s + settings.stall_s, settings.stall_s + _MARGIN_S),
         )
         self._counted = (0, 0)
@@ -258,7 +258,7 @@ class _Capture:
                 await self._outbox.insist(End(self._stream.name, self._epoch, reader.frames, "stopped"))
         self._stopped = True
         if self._hands is not None:
-            await asyncio.to_thread(self._hands.end, _ENDING_S)
+            await asyncio.to_thread(self._hands.end, _ENDING_S / 2)
 
 
 async def serve(process: Process) -> None:

@@ -67,6 +67,25 @@ def test_a_source_apart_gives_the_same_frames_and_one_process_reads_one_after_th
     assert hands.alive == 1
 
 
+def test_one_that_has_ended_may_be_opened_again_and_one_that_is_abandoned_may_not(hands: Hands, video: Path) -> None:
+    apart = Apart(hands, wanted(video))
+    for _ in range(2):
+        assert len(list(apart.open())) == FRAMES
+        apart.close()
+    apart.abandon()
+    with pytest.raises(SourceError, match="closed before it was open"):
+        apart.open()
+
+
+def test_closing_in_mid_stream_ends_it_without_an_error(hands: Hands, video: Path) -> None:
+    apart = Apart(hands, wanted(video)).open()
+    frames = iter(apart)
+    next(frames)
+    apart.close()
+    assert len(list(frames)) < FRAMES
+    until(lambda: hands.alive == 0, "the process has ended, too")
+
+
 def test_what_is_wrong_with_the_source_is_said_as_if_it_were_here(hands: Hands, tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(SourceError, match=r"none\.mp4"):
@@ -107,8 +126,8 @@ def test_closing_frees_at_once_who_waits_for_an_opening(hands: Hands, silent: Si
     thread.start()
     opening.wait(PATIENCE_S)
     until(lambda: apart._hand is not None, "it opens")
-    apart.close()
-    apart.close()
+    apart.abandon()
+    apart.abandon()
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert len(failed) == 1

@@ -152,15 +152,21 @@ class Hands:
         if hand is not None:
             self.leave(hand)
         give_up = time.monotonic() + patience_s
-        for left in list(self._left):
+        with self._lock:
+            all_left = list(self._left)
+        for left in all_left:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 left.process.wait(max(0.0, give_up - time.monotonic()))
             left.process.kill()
         self.tend()
 
 
+class _Left(Exception):
+    """Whoever reads was left meanwhile."""
+
+
 class Apart:
-    """One connection to a live source: a `base.LiveSource` once it is open."""
+    """A connection to a live source: a `base.LiveSource` once it is open. It may be opened again when it has ended."""
 
     def __init__(self, hands: Hands, wanted: Wanted) -> None:
         """Opens nothing: `open` does, in the thread that reads."""
@@ -170,17 +176,15 @@ class Apart:
         self._hands, self._wanted = hands, wanted
         self._lock = threading.Lock()
         self._hand: _Hand | None = None
-        self._closed = False
+        self._abandoned = False
 
     def open(self) -> Apart:
-        """Raises SourceError where it does not open, or was closed meanwhile."""
+        """Raises SourceError where it does not open, or was left meanwhile."""
         hand = self._hands.take()
         with self._lock:
-            closed = self._closed
-            self._hand = None if closed else hand
-        if closed:
-            self._hands.leave(hand)
-            raise SourceError("the source was closed before it was open")
+            self._hand = hand
+        if self._abandoned:
+            self.close()
         wanted = self._wanted
         told = {
             "source": wanted.source,  # not as an argument of the process: it may hold a password
@@ -190,10 +194,11 @@ class Apart:
             "time_outs": list(wanted.time_outs),
         }
         try:
-            hand.socket.sendall(json.dumps(told).encode() + b"\n")
-        except OSError as error:
-            raise self._died(hand) from error
-        kind, body = self._message(hand)
+            with contextlib.suppress(OSError):  # who has died says nothing either
+                hand.socket.sendall(json.dumps(told).encode() + b"\n")
+            kind, body = self._message(hand)
+        except _Left:
+            raise SourceError("the source was closed before it was open") from None
         if kind != OPENED:
             raise self._over(hand, kind, body)
         opened: dict[str, Any] = json.loads(body)
@@ -208,10 +213,8 @@ class Apart:
         while True:
             try:
                 kind, body = self._message(hand)
-            except SourceError:
-                if self.closed:
-                    return
-                raise
+            except _Left:
+                return
             if kind == ENDED:
                 self._give_back(hand)
                 return
@@ -222,21 +225,17 @@ class Apart:
             self.taken = Taken(at_s, None if math.isnan(pts_s) else pts_s, (size[0], size[1]))
             yield pixels
 
-    @property
-    def closed(self) -> bool:
-        return self._closed
-
     def close(self) -> None:
-        """Returns at once, whatever the process hangs in; who waits for a frame is told that it died."""
-        with self._lock:
-            self._closed = True
-        self._leave()
-
-    def _leave(self) -> None:
+        """Returns at once, whatever the process hangs in, and frees who waits for a frame."""
         with self._lock:
             hand, self._hand = self._hand, None
         if hand is not None:
             self._hands.leave(hand)
+
+    def abandon(self) -> None:
+        """The same, and for ever: an opening that has not yet begun fails, too."""
+        self._abandoned = True
+        self.close()
 
     def _message(self, hand: _Hand) -> tuple[bytes, bytearray]:
         kind, length = HEAD.unpack(self._read(hand, HEAD.size))
@@ -253,7 +252,7 @@ class Apart:
             except OSError:
                 got = 0
             if not got:
-                raise self._died(hand)
+                raise _Left if self._hand is not hand else self._died(hand)
             have += got
         return data
 
@@ -270,7 +269,7 @@ class Apart:
     def _died(self, hand: _Hand) -> SourceError:
         with contextlib.suppress(subprocess.TimeoutExpired):
             hand.process.wait(0.5)
-        self._leave()
+        self.close()
         code = hand.process.returncode
         how = "was ended" if code is None else f"died (status {code})"
         return SourceError(f"the process that reads the source {how}; its decoder or driver may have crashed")
