@@ -2,7 +2,7 @@
 
 Nothing ends a thread that hangs in a decoder or a driver, and such a thread keeps what it holds: in a month there would
 be many. A process can be ended, whatever it hangs in, and a stream of bytes that makes a decoder crash takes no other
-stream with it. It costs about 25 MB, and a copy of each frame in the models' size.
+stream with it. It costs about 30 MB, and a copy of each frame in the models' size.
 
     Hands    those who read one stream: one at work or at rest, and those left behind that have not died yet
     Apart    one connection; closing it ends whoever reads, and frees at once who waits for a frame
