@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clownfish import __version__
+from clownfish.within import within
 
 _HEAD_BYTES = 16 * 1024
 _PATIENCE_S = 5.0
@@ -91,7 +92,7 @@ class Server:
         assert task is not None  # it runs in one
         self._open[task] = writer
         try:
-            await asyncio.wait_for(self._converse(reader, writer), _PATIENCE_S)
+            await within(self._converse(reader, writer), _PATIENCE_S)
         except asyncio.TimeoutError:
             self._refused("slow")
         except OSError:  # the peer went away

@@ -31,6 +31,7 @@ from clownfish.errors import ClownfishError, ConfigError
 from clownfish.messages import Status
 from clownfish.metrics import BUFFER_BYTES, Counters, Histogram
 from clownfish.settings import Config, load_validated
+from clownfish.within import within
 
 T = TypeVar("T")
 
@@ -186,7 +187,7 @@ async def every(
         due = next_timer()
         timeout = None if due is None else max(0.0, due - time.monotonic())
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(wake.wait(), timeout)
+            await within(wake.wait(), timeout)
         await fire()
         wake.clear()  # whatever was set meanwhile, next_timer sees it: nothing is awaited in between
 

@@ -36,6 +36,7 @@ from clownfish.process import (
 )
 from clownfish.sdnotify import VARIABLES, Notifier
 from clownfish.settings import Config, to_tree
+from clownfish.within import within
 
 EDGE = ("window", "local", "filter", "uplink", "fusion", "sink", "record")
 LOCK = "supervisor.lock"
@@ -162,7 +163,7 @@ class Supervisor:
             self._tasks.append(asyncio.ensure_future(self._keep(child)))
         awaited = [child for child in before if wait_for_all or child.spec.service in EDGE]
         with contextlib.suppress(asyncio.TimeoutError):
-            await self._or_failure(asyncio.wait_for(_all_ready(awaited), _READY_S))
+            await self._or_failure(within(_all_ready(awaited), _READY_S))
         capture = self.children.get("capture")
         if capture is not None:
             self._tasks.append(asyncio.ensure_future(self._keep(capture)))
@@ -196,7 +197,7 @@ class Supervisor:
             await self._end([capture], _STOP_S)
             patience_s = self.config.fusion.drain_ms / 1000 + 3.0
             with contextlib.suppress(asyncio.TimeoutError, ClownfishError):
-                await asyncio.wait_for(self.run_until(lambda: not self.gauge("fusion", "streams_open")), patience_s)
+                await within(self.run_until(lambda: not self.gauge("fusion", "streams_open")), patience_s)
         order = (
             "capture", "window", "local", "filter", "uplink", "fusion", "sink", "record", "pool", "link", "worker",
             "router", "trace", "page", "metrics",
@@ -204,7 +205,7 @@ class Supervisor:
         for service in order:
             await self._end([c for c in self.children.values() if c.spec.service == service], _STOP_S)
         with contextlib.suppress(asyncio.TimeoutError, ClownfishError):  # their last counters may still be on the way
-            await asyncio.wait_for(self.run_until(self._all_said_goodbye), 1.0)
+            await within(self.run_until(self._all_said_goodbye), 1.0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -343,7 +344,7 @@ class Supervisor:
 
     async def _last_words(self, child: Child) -> str:
         with contextlib.suppress(asyncio.TimeoutError):  # its exit may overtake what it published
-            await asyncio.wait_for(child.failed.wait(), 0.5)
+            await within(child.failed.wait(), 0.5)
         if child.failure:
             return child.failure
         if self._log_dir is None:

@@ -15,6 +15,7 @@ from clownfish.messages import LinkShape
 from clownfish.process import Process, run
 from clownfish.section import host_port
 from clownfish.shaping import Shape, Shaper
+from clownfish.within import within
 
 _READ_BYTES = 4096
 """At most at once, so that a slow link's queue is made of small pieces."""
@@ -52,7 +53,7 @@ class _Direction:
                     return passed
                 timeout = None if due is None else max(0.0, due - time.monotonic())
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), timeout)
+                    await within(self._wake.wait(), timeout)
                 self._wake.clear()
         finally:
             reading.cancel()

@@ -20,6 +20,7 @@ from clownfish.messages import Status
 from clownfish.process import WATCH_SOCKET, Process, run
 from clownfish.section import host_port
 from clownfish.settings import Metrics
+from clownfish.within import within
 
 _RETRY_S = 5.0
 _SETTLE_S = 4.0
@@ -51,7 +52,7 @@ class _Metrics:
     async def serve(self) -> None:
         """Where the port is taken it is tried again: the graph does not depend on being watched."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._whole.wait(), _SETTLE_S)
+            await within(self._whole.wait(), _SETTLE_S)
         where = f"{self._host}:{self._port}"
         while True:
             try:

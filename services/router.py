@@ -46,6 +46,7 @@ from clownfish.protocol import (
 )
 from clownfish.settings import Router as Settings
 from clownfish.tracer import Tracer
+from clownfish.within import within
 
 _CONTROL_BYTES = 256 * 1024
 _DROPS = ("expired", "superseded")
@@ -143,7 +144,7 @@ class _Router:
         if self._pool.held:
             self._emptied.clear()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), _DRAIN_S)
+                await within(self._emptied.wait(), _DRAIN_S)
         self._do(self._edges.farewell("this router ends"))
 
     async def control(self) -> None:

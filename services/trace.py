@@ -17,6 +17,7 @@ from clownfish.process import Process, run
 from clownfish.settings import Trace
 from clownfish.spans import Span, Spans
 from clownfish.tracer import SOCKET
+from clownfish.within import within
 
 _EXPORT_S = 1.0
 _TOGETHER, _WAITING = 512, 8192
@@ -125,7 +126,7 @@ async def serve(process: Process) -> None:
         await process.run_together(service.take(), service.export_for_ever())
     finally:
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(service.export(), 2.0)
+            await within(service.export(), 2.0)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from clownfish.protocol import (
     in_messages,
 )
 from clownfish.tracer import Tracer
+from clownfish.within import within
 from clownfish.zoo import read_classes
 
 _FROM_ROUTER = (Credit, Refused, Missing, Answer, Dropped, Again)
@@ -274,7 +275,7 @@ class _Uplink:
                 if offered is None:
                     self._work.clear()
                     with contextlib.suppress(asyncio.TimeoutError):
-                        await asyncio.wait_for(self._work.wait(), self._adaptation.room_in_s(now))
+                        await within(self._work.wait(), self._adaptation.room_in_s(now))
                     continue
                 item, wanted = offered, ()
                 self._left.set()

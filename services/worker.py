@@ -29,6 +29,7 @@ from clownfish.models.load import load_model
 from clownfish.process import Process, run
 from clownfish.protocol import Again, Done, Goodbye, Job, Progress, Pulse, Ready, Refused
 from clownfish.sources.windows import calibration_windows
+from clownfish.within import within
 
 _PROGRESS_S = 0.5
 _RETRY_S, _TROUBLE_S = 0.1, 2.0
@@ -119,14 +120,14 @@ class _Worker:
             return
         batch, running = self._running
         try:
-            self._answer(self._finish(batch, await asyncio.wait_for(asyncio.shield(running), _DRAIN_S)))
+            self._answer(self._finish(batch, await within(asyncio.shield(running), _DRAIN_S)))
         except asyncio.TimeoutError:
             dealer.try_send(Goodbye(self._name))
 
     async def _free(self) -> None:
         """Until the model can take a new job. Raises ModelError where it never will."""
         try:
-            await asyncio.wait_for(self._idle.wait(), _HUNG_S)
+            await within(self._idle.wait(), _HUNG_S)
         except asyncio.TimeoutError:
             raise ModelError(
                 f"the model has not returned from a batch for more than {_HUNG_S:g} s: this process begins anew"
@@ -224,7 +225,7 @@ class _Worker:
         """Until there is something to decide."""
         due = self._batcher.next_timer()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), None if due is None else max(0.0, due - time.monotonic()))
+            await within(self._changed.wait(), None if due is None else max(0.0, due - time.monotonic()))
         self._changed.clear()
 
     def _run(self, windows: list[list[Pixels]]) -> _Outcome:

@@ -26,7 +26,7 @@ LAYERS: dict[int | str, set[str]] = {
         "exposition", "gains", "spans", "overview", "jobs", "roster", "waiting", "turns", "alarms", "canary",
         "batching", "autoscale", "crew", "shaping", "recent", "eventing", "event_streams", "allowance",
         "ladder", "linkmeter", "pacing", "hysteresis", "backoff",
-        "cadence", "patience", "redaction",
+        "cadence", "patience", "redaction", "within",
     },
     # bytes and pixels
     1: {
@@ -78,6 +78,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "tomli": ("clownfish.config", "clownfish.training.config"),
     "structlog": ("clownfish.log",),
     "uvloop": ("clownfish.process",),
+    "async_timeout": ("clownfish.within",),
     "psutil": ("clownfish.lab", "clownfish.cli", "clownfish.checkup"),
     "safetensors": (
         "clownfish.models",
@@ -105,6 +106,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("starlette", "uvicorn"), ("clownfish.web.server",)),
     "websockets": ("clownfish.lab.viewers",),
     "gi": ("clownfish.lab.rtsp_server",),  # of the system's Python, by which alone it is started
+    "playwright": ("clownfish.lab.browser",),
     "grpc": ("clownfish.lab",),
     "opentelemetry": ("services.trace",),
     "ray": ("clownfish.pools.ray", "clownfish.lab.ray_serve"),

@@ -29,6 +29,7 @@ from clownfish.keys import Key, KeyFolder, Role, read_public, read_secret
 from clownfish.limits import DeviceLimits, Shunned
 from clownfish.log import get_logger
 from clownfish.section import is_exposed
+from clownfish.within import within
 
 Count = Callable[[str], None]
 
@@ -284,7 +285,7 @@ class Door:
     async def wait(self) -> None:
         """Until one more may come in; not for ever, so that a router that is always behind is none that is closed."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._open.wait(), _AT_THE_DOOR_S)
+            await within(self._open.wait(), _AT_THE_DOOR_S)
         self._read = 0
         if self._behind:
             self._open.clear()

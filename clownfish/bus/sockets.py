@@ -17,6 +17,7 @@ from clownfish.bus.curve import Connection, Credentials, Guard, trouble, user_id
 from clownfish.errors import WireError
 from clownfish.keys import KEY_CHARACTERS, Role
 from clownfish.log import get_logger
+from clownfish.within import within
 
 Count = Callable[[str], None]
 
@@ -201,7 +202,7 @@ class Outbox(Socket):
     async def insist(self, message: Any, patience_s: float = 1.0) -> bool:
         """`put`, for a message that matters more than the next ones; a receiver that is away stops nobody for ever."""
         try:
-            await asyncio.wait_for(self.put(message), patience_s)
+            await within(self.put(message), patience_s)
         except asyncio.TimeoutError:
             self._count(f'dropped{{socket="{self.name}",reason="full"}}')
             return False

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from clownfish.errors import ClownfishError
+from clownfish.within import within
 
 State = Literal["ok", "warning", "fault"]
 T = TypeVar("T")
@@ -47,7 +48,7 @@ def fault(name: str, said: str, advice: str) -> Finding:
 async def bounded(name: str, check: Awaitable[Sequence[Finding]], patience_s: float) -> Sequence[Finding]:
     """What the check finds; a fault where it takes longer than that, or fails itself."""
     try:
-        return await asyncio.wait_for(check, patience_s)
+        return await within(check, patience_s)
     except asyncio.TimeoutError:
         said = f"no result within {patience_s:g} s"
         return [fault(name, said, "something below it hangs: a network mount, a driver, a name server; see `dmesg`")]
@@ -65,7 +66,7 @@ async def end(child: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(child.wait(), _DYING_S)
+            await within(child.wait(), _DYING_S)
 
 
 async def in_thread(work: Callable[[], T]) -> T:

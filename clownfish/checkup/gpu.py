@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clownfish.checkup.finding import Finding, end, fault, ok, warning
 from clownfish.settings import Config
+from clownfish.within import within
 
 _TEGRA = Path("/etc/nv_tegra_release")
 _NODES = ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu/igpu0/ctrl")
@@ -48,7 +49,7 @@ async def _torch_finds_it(patience_s: float) -> bool:
         sys.executable, "-c", _ASK, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        return await asyncio.wait_for(child.wait(), patience_s) == 0
+        return await within(child.wait(), patience_s) == 0
     except asyncio.TimeoutError:
         return False
     finally:

@@ -14,6 +14,7 @@ from clownfish.checkup.finding import Finding, fault, in_thread, ok
 from clownfish.errors import ClownfishError
 from clownfish.section import host_port
 from clownfish.settings import Config
+from clownfish.within import within
 
 _CONNECT_S, HANDSHAKE_S = 3.0, 4.0
 _UNREACHED = "start the router there (clownfish router), check address, route and firewall: nc -vz HOST PORT"
@@ -53,9 +54,9 @@ async def link(
     family = socket.AF_INET6 if ":" in host else socket.AF_INET  # as ZeroMQ looks names up
     try:
         # in a thread of its own: the loop's would be waited for at the end, and a name server may be away
-        found = await asyncio.wait_for(in_thread(lambda: socket.getaddrinfo(host, port, family)), _CONNECT_S)
+        found = await within(in_thread(lambda: socket.getaddrinfo(host, port, family)), _CONNECT_S)
         began = time.monotonic()
-        _, writer = await asyncio.wait_for(asyncio.open_connection(str(found[0][4][0]), port), _CONNECT_S)
+        _, writer = await within(asyncio.open_connection(str(found[0][4][0]), port), _CONNECT_S)
     except asyncio.TimeoutError:
         return fault(name, f"{endpoint}: no answer within {_CONNECT_S:g} s", _UNREACHED)
     except OSError as error:
@@ -64,7 +65,7 @@ async def link(
     round_trip = f", {1000 * (time.monotonic() - began):.1f} ms away"
     writer.close()
     with contextlib.suppress(OSError, asyncio.TimeoutError):
-        await asyncio.wait_for(writer.wait_closed(), 1.0)
+        await within(writer.wait_closed(), 1.0)
     return await _handshake(name, endpoint, curve, round_trip, patience_s)
 
 

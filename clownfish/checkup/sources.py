@@ -10,6 +10,7 @@ import sys
 from clownfish.checkup.finding import Finding, end, fault, ok, warning
 from clownfish.settings import Capture, Config, Stream
 from clownfish.sources import is_live, split_source
+from clownfish.within import within
 
 AT_ONCE = 2
 """Children, so that a box of two cores does not find its cameras slow because of the doctor."""
@@ -53,7 +54,7 @@ async def source(stream: Stream, running: bool, patience_s: float, capture: Capt
         {"source": stream.source, "fps": stream.fps, "time_outs": limits}
     )  # on no command line: passwords
     try:
-        out, _ = await asyncio.wait_for(child.communicate(asked.encode()), patience_s)
+        out, _ = await within(child.communicate(asked.encode()), patience_s)
         said = json.loads(out.splitlines()[-1])
     except asyncio.TimeoutError:
         return fault(name, f"{_kind(kind)} delivers nothing within {patience_s:g} s, and does not say why", advice)

@@ -28,6 +28,7 @@ from clownfish.overview import CloudLine, Heard, Overview, StreamLine, overview
 from clownfish.process import WATCH_SOCKET
 from clownfish.settings import ipc_in, run_root
 from clownfish.supervisor import LOCK, is_running
+from clownfish.within import within
 
 _PATIENCE_S = 3.0
 """A graph says how it fares once a second; a loaded box is slower."""
@@ -127,7 +128,7 @@ async def listen(run_dir: Path, seconds: float) -> Listener:
     task = asyncio.ensure_future(take())
     await asyncio.sleep(seconds)
     with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(listener.whole.wait(), _PATIENCE_S)
+        await within(listener.whole.wait(), _PATIENCE_S)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     bus.close(0)
@@ -147,7 +148,7 @@ async def ask(run_dir: Path) -> Verdict:
         return None
 
     try:
-        return verdict_of(await asyncio.wait_for(heard(), _PATIENCE_S), 0.0)
+        return verdict_of(await within(heard(), _PATIENCE_S), 0.0)
     except asyncio.TimeoutError:
         return verdict_of(None, _PATIENCE_S)
     finally:

@@ -26,6 +26,7 @@ from clownfish.protocol import (
     WindowRequest,
     in_messages,
 )
+from clownfish.within import within
 
 _BEAT_S = 0.5
 _READY_S = 30.0
@@ -54,7 +55,7 @@ class Asker:
         """
         tasks = [asyncio.ensure_future(work) for work in (self._beat(), self._hear(), self._ask(coded, size))]
         try:
-            await self._or_failure(asyncio.wait_for(self._credit.wait(), _READY_S), tasks)
+            await self._or_failure(within(self._credit.wait(), _READY_S), tasks)
             settled = self.answered
             while self.answered == settled:  # the first answers say that all of it runs
                 await self._or_failure(asyncio.sleep(0.05), tasks)

@@ -16,6 +16,7 @@ from clownfish.lab.figures import Line, Use, numbers
 from clownfish.lab.fusion_cost import fusion_lines
 from clownfish.lab.hostile import hostile_lines
 from clownfish.lab.overhead import overhead_lines
+from clownfish.lab.page_age import browser_lines
 from clownfish.lab.page_cost import page_lines
 from clownfish.lab.pool_cost import pool_lines, pool_model
 from clownfish.lab.replay_cost import replay_lines
@@ -122,6 +123,7 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> BenchResult:
             if "page" in options.parts:
                 more, used = page_lines(folder, clip, effort.settle_s, effort.graph_s, effort.page_repeats, say)
                 lines, uses = lines + more, uses + used
+                lines += browser_lines(folder / "browser", clip, effort.settle_s, effort.graph_s, say)
             if "cameras" in options.parts:
                 lines += camera_lines(folder / "cameras", effort.camera_kills, effort.camera_others, say)
             if "hostile" in options.parts:

@@ -27,6 +27,7 @@ from clownfish.lab.free_port import free_port
 from clownfish.metrics import read_counters
 from clownfish.settings import Config
 from clownfish.supervisor import Supervisor
+from clownfish.within import within
 
 Strike = Literal["killed", "frozen", "changed"]
 BACK_S = 5.0
@@ -60,7 +61,7 @@ class RtspCamera:
 
     async def start(self) -> None:
         """Until it listens. Raises ClownfishError where it does not."""
-        said = await asyncio.wait_for(asyncio.to_thread(self._start), _PATIENCE_S)
+        said = await within(asyncio.to_thread(self._start), _PATIENCE_S)
         if said != "listening":
             raise ClownfishError(f"the RTSP server did not start: {missing() or 'it says nothing'}")
 

@@ -23,6 +23,7 @@ from clownfish.errors import ClownfishError
 from clownfish.keys import Key, read_public, read_secret
 from clownfish.protocol import FrameData, WindowRequest
 from clownfish.section import host_port
+from clownfish.within import within
 
 _SIZES = (1, 20, 200, 2000)
 _OVERSIZED_EVERY = 5000
@@ -80,7 +81,7 @@ class Flood:
         while not self._over:
             dealer = _dealer(bus, endpoint, who)
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(dealer.put(Encoded.raw([b"x"])), _PATIENCE_S)
+                await within(dealer.put(Encoded.raw([b"x"])), _PATIENCE_S)
                 self._count("malformed")
                 await self._burst(dealer, endpoint)
             dealer.close(linger_ms=1000)
@@ -122,7 +123,7 @@ class Flood:
                 dealer = _dealer(bus, endpoint, curve())
                 dealer.try_send(Encoded.raw([b"x"]))
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(dealer.trouble(), _PATIENCE_S)
+                    await within(dealer.trouble(), _PATIENCE_S)
                 dealer.close()
                 self._count(kind)
 

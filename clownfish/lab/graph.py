@@ -17,6 +17,7 @@ from clownfish.messages import Status
 from clownfish.metrics import Histogram
 from clownfish.settings import Config
 from clownfish.supervisor import Supervisor
+from clownfish.within import within
 
 _LOST = ("dropped{", "frames_dropped{", "malformed{")
 """Counters of what a box has lost, beside `windows_skipped` and `windows_missing`."""
@@ -100,7 +101,7 @@ def _last_words(log_dir: Path, processes: list[str]) -> str:
 async def _for(supervisor: Supervisor, seconds: float) -> None:
     """Let it run. Raises ClownfishError where the graph fails meanwhile."""
     with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(supervisor.run_until(lambda: False), seconds)
+        await within(supervisor.run_until(lambda: False), seconds)
 
 
 def _growth(before: Mapping[str, tuple[float, Status]], after: Mapping[str, tuple[float, Status]]) -> Sample:

@@ -25,6 +25,7 @@ from clownfish.lab.free_port import free_endpoints
 from clownfish.lab.load import Phase, Plan, Result
 from clownfish.settings import Config
 from clownfish.supervisor import Supervisor
+from clownfish.within import within
 
 WINDOW_BYTES, WORKERS, IN_FLIGHT = 15_000, 8, 64
 ASKED_PER_S, ALLOWED_MS = 2000.0, 5.0
@@ -129,7 +130,7 @@ async def _load(plan: Plan, cores: set[int]) -> list[Result]:
         )
     patience_s = _PATIENCE_S + 2 * sum(phase.seconds for phase in plan.phases)
     try:
-        said = await asyncio.wait_for(process.communicate(json.dumps(asdict(plan)).encode() + b"\n"), patience_s)
+        said = await within(process.communicate(json.dumps(asdict(plan)).encode() + b"\n"), patience_s)
     except asyncio.TimeoutError:
         raise ClownfishError(f"the load did not end within {patience_s:.0f} s") from None
     finally:

@@ -20,6 +20,7 @@ from clownfish.errors import SinkError
 from clownfish.sinks.base import SinkContext
 from clownfish.sinks.spooled import Spooled, Unreachable, never, read_secret, record_in
 from clownfish.spool import Entry
+from clownfish.within import within
 
 _STOP_S = 1.0
 
@@ -77,13 +78,13 @@ class Kafka(Spooled):
     async def _session(self) -> AsyncIterator[_Brokers]:
         producer = aiokafka.AIOKafkaProducer(**self._options)
         try:
-            await asyncio.wait_for(producer.start(), self._timeout_s)
+            await within(producer.start(), self._timeout_s)
             yield _Brokers(producer, self._topic, self._timeout_s)
         except (KafkaError, OSError, asyncio.TimeoutError) as error:
             raise Unreachable(str(error) or type(error).__name__) from error
         finally:
             with contextlib.suppress(KafkaError, OSError, asyncio.TimeoutError):
-                await asyncio.wait_for(producer.stop(), _STOP_S)
+                await within(producer.stop(), _STOP_S)
 
 
 class _Brokers:
@@ -96,7 +97,7 @@ class _Brokers:
 
     async def send(self, entries: Sequence[Entry]) -> None:
         """In order; all are in the brokers' log when this returns."""
-        await asyncio.wait_for(self._send(entries), self._timeout_s)
+        await within(self._send(entries), self._timeout_s)
 
     async def _send(self, entries: Sequence[Entry]) -> None:
         waiting = []

@@ -23,6 +23,7 @@ from clownfish.messages import End
 from clownfish.sinks.base import Item, SinkContext
 from clownfish.sinks.forms import key_of, line_of, utc_now
 from clownfish.spool import Entry, Spool
+from clownfish.within import within
 
 _SYNC_S = 0.2
 
@@ -119,7 +120,7 @@ class Spooled:
             self._empty.clear()
             self._wake.set()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), patience_s)
+                await within(self._empty.wait(), patience_s)
 
     async def _serve(self, session: Session) -> None:
         lost = asyncio.ensure_future(session.lost())

@@ -17,7 +17,6 @@ import pytest_asyncio
 from tests.graph import harness
 from tests.graph.harness import Endpoints, Graph, Material, Tree, alive, assert_in_order, cloud_tree, edge_tree, until
 from tests.graph.killing import remote_results
-from tests.model_files import write_model
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
@@ -45,10 +44,10 @@ async def edge(run_dir: Path, material: Material) -> AsyncIterator[Graph]:
 
 
 @asynccontextmanager
-async def pool(kind: Tree, models: Path) -> AsyncIterator[Graph]:
-    """A router, and a pool of one or two workers whose model is slower than the edge."""
+async def pool(kind: Tree) -> AsyncIterator[Graph]:
+    """A router, and a pool of one or two workers whose model is slower than the edge, also on a busy machine."""
     folder = harness.folder()
-    tree = cloud_tree(folder, write_model(models, "slow", width=1.0, seed=1), AT)
+    tree = cloud_tree(folder, "tests.own_model:Patient", AT)
     tree["router"] |= {"windows_per_edge": 16}
     tree["worker"] |= {"credit": CREDIT}
     rules = {"up_delay_ms": 10.0, "up_after_s": 1.0, "down_after_s": 2.0, "cooldown_s": 1.0}
@@ -94,10 +93,8 @@ async def answered(edge: Graph, count: int = 20) -> None:
     await until(lambda: remote_results(edge) >= before + count, "the cloud answers", PATIENCE_S)
 
 
-async def test_a_pool_of_processes_grows_and_shrinks_and_drains_without_a_window_lost(
-    edge: Graph, tmp_path: Path
-) -> None:
-    async with pool({"kind": "local"}, tmp_path) as cloud:
+async def test_a_pool_of_processes_grows_and_shrinks_and_drains_without_a_window_lost(edge: Graph) -> None:
+    async with pool({"kind": "local"}) as cloud:
         edge.signal("capture", signal.SIGCONT)
         await settled(cloud, 2)
         assert len(workers(cloud)) == 2
@@ -116,8 +113,8 @@ async def test_a_pool_of_processes_grows_and_shrinks_and_drains_without_a_window
 @pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'clownfish[ray]'"
 )
-async def test_a_pool_of_ray_actors_grows_replaces_killed_ones_and_shrinks(edge: Graph, tmp_path: Path) -> None:
-    async with pool({"kind": "ray", "address": "local", "cpus": 0.1}, tmp_path) as cloud:
+async def test_a_pool_of_ray_actors_grows_replaces_killed_ones_and_shrinks(edge: Graph) -> None:
+    async with pool({"kind": "ray", "address": "local", "cpus": 0.1}) as cloud:
         await settled(cloud, 1, RAY_PATIENCE_S)
         edge.signal("capture", signal.SIGCONT)
         await settled(cloud, 2)

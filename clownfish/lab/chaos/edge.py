@@ -25,6 +25,7 @@ from clownfish.messages import End, Event, Note, Pixels, RemoteResult, Status, V
 from clownfish.metrics import read_counters
 from clownfish.process import STATUS_SOCKET, SUPERVISOR_VARIABLE
 from clownfish.settings import to_tree
+from clownfish.within import within
 
 SIZE, STRIDE = 16, 4
 _STREAM = "cam"
@@ -194,7 +195,7 @@ class ScriptedEdge:
 
 async def all_ready(edges: Sequence[ScriptedEdge], patience_s: float) -> None:
     """Wait until each uplink is ready. Raises asyncio.TimeoutError."""
-    await asyncio.wait_for(asyncio.gather(*(edge.ready.wait() for edge in edges)), patience_s)
+    await within(asyncio.gather(*(edge.ready.wait() for edge in edges)), patience_s)
 
 
 def lost_without_a_kill(edge: ScriptedEdge, fates: dict[str, int]) -> list[str]:

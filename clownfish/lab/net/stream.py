@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from clownfish.bus import Bus, fresh_routing_id
 from clownfish.lab.net.namespace import Namespace
 from clownfish.protocol import FrameData
+from clownfish.within import within
 
 _PORT = 7199
 _SMALL_BYTES, _LARGE_BYTES, _LARGE_FROM_MBIT = 8_000, 32_000, 20.0
@@ -92,7 +93,7 @@ def _until(work: Callable[[Bus], Awaitable[None]], until: float) -> None:
     async def run() -> None:
         bus = Bus(lambda name: None)
         try:
-            await asyncio.wait_for(work(bus), max(0.0, until - time.monotonic()))
+            await within(work(bus), max(0.0, until - time.monotonic()))
         except asyncio.TimeoutError:
             pass
         finally:
