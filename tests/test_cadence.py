@@ -58,7 +58,7 @@ def test_fifteen_frames_are_each_shown_twice_and_every_other_of_sixty() -> None:
     assert {later - earlier for earlier, later in itertools.pairwise(frames[2:])} == {2}
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     gaps=st.lists(st.floats(0.001, 0.4), min_size=2, max_size=200),
     fps=st.floats(5, 60),
@@ -80,7 +80,7 @@ def test_the_stream_never_leaves_the_sources_time(gaps: list[float], fps: float,
         assert abs(place - (given_frames - 1)) <= SLACK + 1e-3 or not step.given
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1000), rate=st.sampled_from([29.97, 30.0, 30.03]))
 def test_a_camera_of_the_streams_own_rate_passes_one_to_one_whatever_its_jitter(seed: int, rate: float) -> None:
     dice = random.Random(seed)
@@ -90,7 +90,7 @@ def test_a_camera_of_the_streams_own_rate_passes_one_to_one_whatever_its_jitter(
     assert cadence.repeated + cadence.skipped <= 4
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1000))
 def test_equal_timestamps_give_equal_frames_however_late_the_network_delivers(seed: int) -> None:
     dice = random.Random(seed)

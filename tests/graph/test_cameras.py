@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from clownfish.lab.cameras import missing, trial
+from clownfish.lab.cameras import Strike, missing, trial
 from tests.graph.harness import Graph, Material, alive, edge_tree, until
 from tests.graph.ip_camera import ip_camera
 
 WHY_NOT = missing()
+STRIKES: tuple[Strike, ...] = ("killed", "frozen", "changed")
 
 
 @pytest.mark.skipif(WHY_NOT != "", reason=WHY_NOT)
@@ -21,12 +22,12 @@ async def test_a_camera_that_dies_freezes_and_changes_is_answered_in_new_epochs_
     fresh: Path, material: Material
 ) -> None:
     async with trial(fresh, material.local, width=32, height=32, stall_s=1.0, retry_s=0.1) as camera:
-        for what in ("killed", "killed", "frozen", "changed"):
+        for what in STRIKES:
             await camera.strike(what, frozen_s=0.0)
-        assert len(camera.told.first) >= 5
+        assert len(camera.told.first) >= 4
         assert await camera.settle() == []
         assert camera.counter("stalls") >= 1
-        assert camera.counter("source_retries") >= 3
+        assert camera.counter("source_retries") >= 2
         for epoch in camera.told.first:
             live = [answer["t"] for answer in camera.told.answers if answer["epoch"] == epoch]
             assert live == sorted(set(live))
