@@ -21,7 +21,8 @@ class Stream(Section):
     source: str
     """A path, or `images:FOLDER`, `camera:0`, `rtsp://…`, `gst:PIPELINE`, `puppets:test/3`."""
     fps: Annotated[float, Bounds(gt=0, le=1000)] | None = None
-    """Overrides what the source says of itself."""
+    """Overrides what a file says of itself; a USB camera is asked for it. What live sources are brought to is
+    [capture] fps."""
     pace: Literal["realtime", "fast", "patient"] = "realtime"
     """`fast`: as fast as the graph takes it, nothing skipped (files only); `patient`: so, but never above real time."""
     loop: bool = False
