@@ -17,6 +17,7 @@ from clownfish.hysteresis import Rules
 from clownfish.messages import End, FusedResult, StreamKey
 from clownfish.rates import read_rate
 from clownfish.settings import Config, Stream
+from clownfish.sources import is_live
 
 _SLACK = 8
 """Windows by which a closing answer may come after those of later windows: what has not come then was lost."""
@@ -45,7 +46,8 @@ class KeptEvents:
     def _begin(self, key: StreamKey) -> StreamEvents:
         window, said = self._config.window, self._config.events
         stream = self._stream_of(key.stream)
-        fps = (stream.fps if stream is not None else None) or read_rate(self._run_dir, key.stream)
+        asked = stream.fps if stream is not None and not is_live(stream.source) else None
+        fps = asked or read_rate(self._run_dir, key.stream)  # a live source's frames are brought to the models' rate
         rules = Rules.in_seconds(
             said.background, said.enter, said.leave, min_s=said.min_s, gap_s=said.gap_s, window_s=window.stride / fps
         )

@@ -10,7 +10,6 @@ down there wanted to keep it. What refers to nothing is forgotten.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -18,13 +17,12 @@ from typing import Any
 from clownfish.atomic import write_text
 from clownfish.config import validate_as
 from clownfish.errors import ConfigError
+from clownfish.redaction import redacted
 from clownfish.settings import Config, Stream, to_tree
 
 _FORMAT = "clownfish-streams/1"
 _SHOWN = 300
 """Characters of a source."""
-_SECRET = re.compile(r"(?<=://)[^/@\s]*(?=@)")
-"""User and password of an address."""
 _UNKNOWN = {"state": "unknown", "frames": 0, "why": "capture does not answer"}
 
 
@@ -102,7 +100,7 @@ class KeptStreams:
         streams = [
             {
                 "name": stream.name,
-                "source": _SECRET.sub("***", stream.source)[:_SHOWN],
+                "source": redacted(stream.source)[:_SHOWN],
                 "from": "added" if stream.name in added else "configured",
                 **fares.get(stream.name, _UNKNOWN),
             }

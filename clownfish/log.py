@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+
+from clownfish.redaction import without_users
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -26,6 +29,7 @@ def configure(service: str, format: str = "auto", level: str = "info") -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if people else "iso", utc=not people),
             structlog.processors.StackInfoRenderer(),
+            _hide,
             *([] if people else [structlog.processors.dict_tracebacks]),
             renderer,
         ],
@@ -35,6 +39,14 @@ def configure(service: str, format: str = "auto", level: str = "info") -> None:
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _hide(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """No line says the password in an address, whoever wrote it."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = without_users(value)
+    return event
 
 
 def get_logger() -> Any:

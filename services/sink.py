@@ -17,6 +17,7 @@ from clownfish.process import Process, run
 from clownfish.settings import SinkSection
 from clownfish.sinks import SINKS
 from clownfish.sinks.base import Counting, Item, Running, Sink, SinkContext, StreamInfo, Watching, wanted
+from clownfish.sources import is_live
 from clownfish.zoo import read_classes
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ def context_of(process: Process, section: SinkSection) -> SinkContext:
     return SinkContext(
         name=section.name,
         edge=config.uplink.edge if config.uplink is not None else "edge",
-        streams=_Streams(process.lineup),
+        streams=_Streams(process.lineup, config.capture.fps),
         size=config.window.size,
         stride=config.window.stride,
         classes=read_classes(config.local.model) if config.local is not None else (),
@@ -46,14 +47,17 @@ def context_of(process: Process, section: SinkSection) -> SinkContext:
 class _Streams(Mapping[str, StreamInfo]):
     """Those of now, as sinks know them."""
 
-    def __init__(self, lineup: Lineup) -> None:
+    def __init__(self, lineup: Lineup, live_fps: float) -> None:
+        """`live_fps`: what live sources are brought to."""
         self._lineup = lineup
+        self._live_fps = live_fps
 
     def __getitem__(self, name: str) -> StreamInfo:
         stream = self._lineup.get(name)
         if stream is None:
             raise KeyError(name)
-        return StreamInfo(stream.source, stream.fps, stream.loop, stream.seconds)
+        fps = self._live_fps if is_live(stream.source) else stream.fps
+        return StreamInfo(stream.source, fps, stream.loop, stream.seconds)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._lineup.streams)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import fcntl
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from ctypes.util import find_library
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -407,6 +409,30 @@ async def test_with_onnxruntime_it_is_not_torch_that_must_find_the_gpu(
     tree = {"streams": [{"name": "a", "source": "a.mp4"}], "local": local}
     [found] = await gpu(validate(tree, "test"), 60, seen="Jetson")
     assert (found.state, found.said) == ("ok", "onnxruntime can use it (Jetson)")
+
+
+@pytest.mark.skipif(find_library("gstapp-1.0") is None, reason="GStreamer is not installed on this machine")
+async def test_a_camera_of_another_rate_is_told_with_the_rate_that_the_models_get() -> None:
+    pipeline = "gst:videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=15/1"
+    found = await source(Stream(name="door", source=pipeline), running=False, patience_s=30)
+    assert found.said.startswith("64x48")
+    assert "brought to the 30 that the models want" in found.said or found.state == "warning"  # a busy machine
+
+
+async def test_a_camera_that_refuses_the_password_is_told_so_and_not_the_password() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        url = f"http://ann:swordfish@127.0.0.1:{server.sockets[0].getsockname()[1]}/video"
+        found = await source(Stream(name="door", source=url), running=False, patience_s=30)
+    assert found.state == "fault"
+    assert "401" in found.said
+    assert "user and password" in found.advice
+    assert "swordfish" not in found.said
 
 
 async def test_a_source_that_hangs_is_given_up_and_its_process_ended(tmp_path: Path) -> None:

@@ -25,19 +25,20 @@ LAYERS: dict[int | str, set[str]] = {
         "backlog", "credit", "classes", "dispatch", "framecache", "edges", "limits", "health", "measures",
         "exposition", "gains", "spans", "overview", "jobs", "roster", "waiting", "turns", "alarms", "canary",
         "batching", "autoscale", "crew", "shaping", "recent", "eventing", "event_streams", "allowance",
-        "ladder", "linkmeter", "pacing", "hysteresis", "within",
+        "ladder", "linkmeter", "pacing", "hysteresis", "backoff",
+        "cadence", "patience", "redaction", "within",
     },
     # bytes and pixels
     1: {
         "wire", "settings", "config", "pair", "log", "opencv", "codecs", "sources", "models", "sinks", "datasets",
         "web", "puppets", "shapes", "chunks", "records", "recording", "keys", "section", "sections", "fields",
-        "spool", "rates", "eventstates", "kept_events", "atomic",
+        "spool", "rates", "eventstates", "kept_events", "atomic", "gst",
         "lineup", "kept_streams",
     },
     # sockets, signals, processes
     2: {
         "bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation", "runfolder",
-        "control", "heap",
+        "control", "heap", "capturing",
     },
     # never imported by a service
     "offline": {"training", "evaluation", "lab", "checkup"},
@@ -47,8 +48,8 @@ LAYERS: dict[int | str, set[str]] = {
 
 BESIDE: dict[str, set[str]] = {
     "wire": {"fields"},
-    "codecs": {"opencv"},
-    "sources": {"opencv", "puppets", "shapes"},
+    "sources": {"gst", "opencv", "puppets", "shapes"},
+    "codecs": {"gst", "opencv"},
     "puppets": {"opencv"},
     "shapes": {"opencv"},
     "datasets": {"opencv", "puppets", "shapes"},
@@ -57,11 +58,12 @@ BESIDE: dict[str, set[str]] = {
     "sections": {"codecs", "models", "section", "sinks", "sources"},
     "settings": {"section", "sections"},
     "config": {"settings"},
-    "kept_events": {"settings", "rates", "eventstates"},
+    "kept_events": {"settings", "rates", "eventstates", "sources"},
     "kept_streams": {"atomic", "config", "settings"},
     "lineup": {"settings"},
     "pair": {"config"},
     "control": {"bus"},
+    "capturing": {"bus", "process"},
     "process": {"bus"},
     "adaptation": {"process"},
     "notes": {"bus", "process"},
@@ -99,6 +101,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "av": (
         "clownfish.codecs.encoders",
         "clownfish.sinks.video",
+        "clownfish.sources.stream",
         "clownfish.datasets",
         "clownfish.training",
         "clownfish.evaluation",
@@ -110,6 +113,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "PIL": ("clownfish.evaluation.paper.style",),  # comes with matplotlib
     **dict.fromkeys(("starlette", "uvicorn"), ("clownfish.web.server",)),
     "websockets": ("clownfish.lab.viewers",),
+    "gi": ("clownfish.lab.rtsp_server",),  # of the system's Python, by which alone it is started
     "playwright": ("clownfish.lab.browser",),
     "grpc": ("clownfish.lab",),
     "opentelemetry": ("services.trace",),

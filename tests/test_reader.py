@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clownfish.cadence import Taken
 from clownfish.errors import SourceError
 from clownfish.messages import Pixels
 from clownfish.opencv import resized
@@ -117,8 +118,8 @@ class Recorded:
         self.ends: list[tuple[int, str, Exception | None]] = []
         self._at_frame = at_frame
         self.ended = threading.Event()
-        self.reader = Reader(
-            open_it,
+        self.reader = self._make(
+            open_source=open_it,
             width=size[0],
             height=size[1],
             on_frame=self._frame,
@@ -129,6 +130,9 @@ class Recorded:
             sleep=clock.sleep if clock else None,
         )
         self.reader.start()
+
+    def _make(self, **options: object) -> Reader:
+        return Reader(**options)  # type: ignore[arg-type]
 
     def _frame(self, n: int, capture_ns: int, pixels: Pixels) -> None:
         self.frames.append((n, capture_ns, pixels))
@@ -308,3 +312,113 @@ def test_a_source_that_hangs_for_ever_lets_the_process_exit() -> None:
         [sys.executable, "-c", program], cwd=Path(__file__).parents[1], capture_output=True, timeout=30
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+# live sources
+
+
+class Timed(Scripted):
+    """A live source whose frames have times and sizes of their own."""
+
+    def __init__(self, clock: VirtualClock, shots: list[tuple[float, float | None, tuple[int, int]]]) -> None:
+        super().__init__(len(shots), live=True)
+        self._clock, self._shots = clock, shots
+        self.taken: Taken | None = None
+
+    def __iter__(self) -> Iterator[Pixels]:
+        for n, (at_s, pts_s, size) in enumerate(self._shots):
+            self._clock.now = max(self._clock.now, round(at_s * 1e9))
+            self.taken = Taken(at_s, pts_s, size)
+            yield frame(n)
+
+
+class Converted(Recorded):
+    """What a reader makes of such a source at 30 frames a second: epochs, each the numbers of the frames shown."""
+
+    def __init__(self, shots: list[tuple[float, float | None, tuple[int, int]]]) -> None:
+        clock = VirtualClock()
+        self.epochs: list[list[int]] = [[]]
+        self.breaks: list[tuple[int, str]] = []
+        super().__init__(lambda: Timed(clock, shots), clock=clock)
+
+    def _make(self, **options: object) -> Reader:
+        return Reader(fps=30.0, on_break=self._break, **options)  # type: ignore[arg-type]
+
+    def _break(self, frames: int, why: str) -> None:
+        self.breaks.append((frames, why))
+        self.epochs.append([])
+
+    def _frame(self, n: int, capture_ns: int, pixels: Pixels) -> None:
+        assert n == len(self.epochs[-1])
+        self.epochs[-1].append(number(pixels))
+
+
+def shots(
+    fps: float, count: int, at_s: float, pts_s: float = 0.0, size: tuple[int, int] = (64, 48)
+) -> list[tuple[float, float | None, tuple[int, int]]]:
+    return [(at_s + n / fps, pts_s + n / fps, size) for n in range(count)]
+
+
+def test_a_camera_of_fifteen_frames_is_given_as_thirty() -> None:
+    done = Converted(shots(15, 30, 10.0)).finish()
+    assert isinstance(done, Converted)
+    assert done.epochs[0][1:9] == [0, 1, 1, 2, 2, 3, 3, 4]
+    assert done.reader.fps == 30
+    assert done.reader.converted == (len(done.epochs[0]) - 30, 0)
+    assert done.reader.delivered == len(done.epochs[0]) == pytest.approx(60, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("after", "why"),
+    [
+        (shots(30, 20, 11.0, 1.0, (192, 108)), "size"),
+        (shots(30, 20, 13.0, 3.0), "gap"),
+        (shots(30, 20, 11.0, 500.0), "clock"),
+        (shots(30, 20, 11.0, -5.0), "clock"),
+    ],
+)
+def test_after_a_break_numbers_begin_anew_with_the_first_frame_after_it(
+    after: list[tuple[float, float | None, tuple[int, int]]], why: str
+) -> None:
+    done = Converted(shots(30, 30, 10.0) + after).finish()
+    assert isinstance(done, Converted)
+    assert done.epochs == [list(range(30)), list(range(30, 50))]
+    assert done.breaks == [(30, why)]
+    assert done.ends == [(20, "end of the source", None)]
+
+
+def test_a_source_that_hangs_is_over_when_its_time_is_out_and_is_let_go() -> None:
+    clock, hung, free, abandoned = VirtualClock(), threading.Event(), threading.Event(), threading.Event()
+
+    def hang(n: int) -> None:
+        if n == 1:
+            hung.set()
+            free.wait(30)
+
+    def abandon() -> None:
+        abandoned.set()
+        free.set()
+
+    ends: list[tuple[int, str, Exception | None]] = []
+    reader = Reader(
+        lambda: Scripted(2, live=True, before=hang),
+        width=64,
+        height=48,
+        on_frame=lambda n, capture_ns, pixels: None,
+        on_end=lambda *end: ends.append(end),
+        fps=30.0,
+        abandon=abandon,
+        time_outs=(10.0, 3.0),
+        now_ns=clock.now_ns,
+        sleep=clock.sleep,
+    )
+    reader.start()
+    assert hung.wait(10)
+    clock.advance(2.9)
+    assert not reader.over()
+    clock.advance(0.2)
+    assert reader.over()
+    reader.let_go()
+    assert reader.join(10)
+    assert abandoned.is_set()
+    assert not reader.over()

@@ -17,7 +17,6 @@ import pytest
 
 from clownfish.errors import SinkError
 from clownfish.sinks.base import Sink, StreamInfo
-from clownfish.sinks.spooled import Backoff
 from tests.graph.harness import until
 from tests.sink_targets import Mosquitto, broker, build, context, count, event, gauge, result, running, subscribed
 
@@ -248,15 +247,3 @@ def test_a_secret_that_is_not_there_is_said_at_once(tmp_path: Path, options: dic
 def test_a_topic_that_cannot_be_is_refused(tmp_path: Path, topic: str) -> None:
     with pytest.raises(ValueError, match="without \\+ and #"):
         build("mqtt", context(tmp_path), host="127.0.0.1", topic=topic)
-
-
-def test_tries_come_ever_less_often_and_never_all_at_once() -> None:
-    import random
-
-    waits = [Backoff(0.5, 8, random.Random(seed)) for seed in range(20)]
-    first, *_, last = [[each.next_s() for each in waits] for _ in range(8)]
-    assert all(0.25 <= each <= 0.5 for each in first)
-    assert all(4 <= each <= 8 for each in last)
-    assert len({round(each, 6) for each in last}) == 20
-    waits[0].reset()
-    assert waits[0].next_s() <= 0.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes.util
 import functools
 import http.server
 import socket
@@ -9,21 +11,33 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
+import av
 import pytest
 
+from clownfish.cadence import Cadence
 from clownfish.errors import SourceError
 from clownfish.opencv import cv2
 from clownfish.sources import SOURCES, open_source, split_source
-from clownfish.sources.base import VideoSource
-from clownfish.sources.camera import Camera, GStreamer, NetworkStream
+from clownfish.sources.base import Refused, Stalled, TimeOuts, VideoSource
+from clownfish.sources.camera import Camera, NetworkStream
+from clownfish.sources.gstreamer import GStreamer, described
 from clownfish.sources.images import ImageFolder
+from clownfish.sources.stream import Stream
 from clownfish.sources.truth import read_truth
 from clownfish.sources.video import VideoFile
 from clownfish.sources.videocapture import Capture
-from tests.videos import cut, number, read_until_error, write_image, write_video
+from tests.videos import cut, frame, number, read_until_error, write_image, write_video
+
+HERE = ctypes.util.find_library("gstapp-1.0") is not None
+needs_gstreamer = pytest.mark.skipif(not HERE, reason="GStreamer is not installed on this machine")
+by_either = pytest.mark.parametrize("network", [Stream, NetworkStream], ids=["PyAV", "OpenCV"])
+"""Both libraries that read a stream by its address."""
+Network: TypeAlias = Callable[..., VideoSource]
 
 UCF9 = Path(__file__).parents[2] / "shared" / "data" / "ucf9" / "streams"
 
@@ -54,8 +68,6 @@ def test_one_string_names_a_source(source: str, expected: tuple[str, str]) -> No
 @pytest.mark.parametrize("kind", SOURCES.names())
 def test_a_source_that_is_not_there_says_its_name(kind: str, tmp_path: Path) -> None:
     missing = {"stream": "http://127.0.0.1:1/nothing", "camera": "camera:97", "puppets": "puppets:no such list/0"}
-    if kind == "gst" and cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
-        pytest.skip("this OpenCV has GStreamer")
     with pytest.raises(SourceError, match=r"GStreamer|missing|nothing|97|puppets"):
         open_source(missing.get(kind, f"{kind}:{tmp_path / 'missing'}"))
 
@@ -200,10 +212,65 @@ def test_a_camera_that_is_no_number_and_no_device_is_an_error() -> None:
         Camera("front door")
 
 
-@pytest.mark.skipif(cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER), reason="this OpenCV has GStreamer")
-def test_a_pipeline_without_gstreamer_says_what_to_do() -> None:
-    with pytest.raises(SourceError, match="built without GStreamer"):
-        GStreamer("videotestsrc ! videoconvert ! appsink")
+@pytest.mark.skipif(HERE, reason="GStreamer is on this machine")
+def test_a_pipeline_without_gstreamer_says_so() -> None:
+    with pytest.raises(SourceError, match="GStreamer is not on this machine"):
+        GStreamer("videotestsrc")
+
+
+@needs_gstreamer
+@pytest.mark.parametrize(
+    ("pipeline", "expected"),
+    [
+        ("a ! appsink", "a ! appsink name=frames"),
+        ("a ! appsink name=mine sync=false", "a ! appsink name=frames sync=false"),
+        ("a", "a ! videoconvert ! appsink name=frames max-buffers=2 drop=true"),
+        ("appsink name=x ! a", "appsink name=x ! a ! videoconvert ! appsink name=frames max-buffers=2 drop=true"),
+    ],
+)
+def test_a_pipeline_ends_in_an_appsink_that_can_be_found(pipeline: str, expected: str) -> None:
+    assert described(pipeline) == expected
+
+
+@needs_gstreamer
+def test_a_pipeline_gives_frames_with_their_times_and_their_size() -> None:
+    caps = "video/x-raw,format=I420,width=65,height=48,framerate=25/1"  # rows that do not end at a multiple of four
+    source = GStreamer(f"videotestsrc pattern=red num-buffers=5 ! {caps} ! videoconvert ! appsink sync=false")
+    frames, times = iter(source), []
+    for _ in range(5):
+        pixels = next(frames)
+        assert pixels.shape == (48, 65, 3)
+        assert pixels[20, 30].tolist() == pytest.approx([255, 0, 0], abs=3)
+        assert source.taken is not None
+        assert source.taken.size == (65, 48)
+        times.append(source.taken.pts_s)
+    with pytest.raises(SourceError, match=r"stopped delivering after 5 frames: it ended"):
+        next(frames)
+    assert source.fps == 25
+    assert times == pytest.approx([n / 25 for n in range(5)], abs=1e-6)
+
+
+@needs_gstreamer
+@pytest.mark.parametrize(
+    ("pipeline", "why"),
+    [
+        ("videotestsrc ! nonsense", 'no element "nonsense"'),
+        (
+            "filesrc location=/none ! decodebin ! videoconvert ! appsink",
+            "(?i)not found|could not open|No such file|no frame",
+        ),
+        ("fakesrc num-buffers=1 ! appsink", "no video|not-negotiated|Internal data stream|no frame"),
+        (
+            "rtspsrc location=rtsp://ann:secret@127.0.0.1:1/x user-pw=hidden ! decodebin ! videoconvert",
+            "(?i)connect|could not open",
+        ),
+    ],
+)
+def test_a_pipeline_that_gives_no_frame_says_why_and_no_password(pipeline: str, why: str) -> None:
+    with pytest.raises(SourceError, match=why) as caught:
+        GStreamer(pipeline, time_outs=TimeOuts(3.0, 1.0))
+    assert "secret" not in str(caught.value)
+    assert "hidden" not in str(caught.value)
 
 
 @pytest.fixture
@@ -249,18 +316,20 @@ def stalling() -> Iterator[Callable[[bytes], str]]:
         each.close()
 
 
-def test_a_finished_file_on_a_web_server_is_not_live_and_ends(served: tuple[Path, str]) -> None:
+@by_either
+def test_a_finished_file_on_a_web_server_is_not_live_and_ends(network: Network, served: tuple[Path, str]) -> None:
     folder, address = served
     write_video(folder / "a.mp4", 20)
-    source = open_source(f"{address}/a.mp4")
+    source = network(f"{address}/a.mp4")
     assert not source.live
     assert numbers(source) == list(range(20))
 
 
-def test_a_live_stream_that_ends_is_an_error_after_its_frames(served: tuple[Path, str]) -> None:
+@by_either
+def test_a_live_stream_that_ends_is_an_error_after_its_frames(network: Network, served: tuple[Path, str]) -> None:
     folder, address = served
     write_video(folder / "a.ts", 20)
-    source = open_source(f"{address}/a.ts", fps=25)
+    source = network(f"{address}/a.ts", fps=25)
     assert source.live
     assert source.fps == 25
     came, text = read_until_error(source)
@@ -268,22 +337,74 @@ def test_a_live_stream_that_ends_is_an_error_after_its_frames(served: tuple[Path
     assert "stopped delivering after 20 frames" in text
 
 
+@by_either
 def test_a_live_stream_that_stalls_is_an_error_after_the_read_time_out(
-    stalling: Callable[[bytes], str], tmp_path: Path
+    network: Network, stalling: Callable[[bytes], str], tmp_path: Path
 ) -> None:
     data = write_video(tmp_path / "a.ts", 100).read_bytes()
-    source = NetworkStream(f"http://{stalling(data)}/a.ts", read_timeout_s=0.2)
-    _, text = read_until_error(source)
-    assert "nothing came for 0.2 s" in text
+    source = network(f"http://{stalling(data)}/a.ts", time_outs=TimeOuts(10.0, 0.2))
+    with pytest.raises(Stalled, match=r"nothing came for 0\.2 s"):
+        list(source)
 
 
+@by_either
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
 def test_a_sender_that_says_nothing_is_an_error_and_its_password_is_kept_secret(
-    scheme: str, stalling: Callable[[bytes], str]
+    scheme: str, network: Network, stalling: Callable[[bytes], str]
 ) -> None:
     with pytest.raises(SourceError, match=r"within 0\.2 s") as caught:
-        NetworkStream(f"{scheme}://user:secret@{stalling(b'')}/x", open_timeout_s=0.2)
+        network(f"{scheme}://user:secret@{stalling(b'')}/x", time_outs=TimeOuts(0.2, 0.2))
     assert "secret" not in str(caught.value)
+
+
+def test_a_camera_that_wants_another_password_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+    class Guarded(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(401)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Guarded) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        with pytest.raises(Refused, match=r"401 Unauthorized.*give the right user and password") as caught:
+            Stream(f"http://ann:secret@127.0.0.1:{server.server_port}/x")
+        server.shutdown()
+        thread.join()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("leap_s", "why"), [(100.0, "clock"), (-0.6, "clock"), (0.0, None)])
+def test_a_camera_whose_clock_jumps_begins_a_new_epoch_there(
+    leap_s: float, why: str | None, served: tuple[Path, str]
+) -> None:
+    """Real timestamps, in a real container: two seconds of them, then the leap."""
+    folder, address = served
+    fps = 25
+    parts = [clip(folder / f"{n}.ts", fps, 2 * fps, 10.0 + n * (2.0 + leap_s)) for n in range(2)]
+    (folder / "a.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    cadence = Cadence(30)
+    broken = []
+    source = Stream(f"{address}/a.ts", fps=fps)
+    with contextlib.suppress(SourceError):
+        for n, _ in enumerate(source):
+            assert source.taken is not None
+            step = cadence.step(replace(source.taken, at_s=1000 + n / fps))  # as a camera would deliver it
+            broken += [(n, step.broken)] if step.broken else []
+    assert broken == ([(2 * fps, why)] if why else [])
+
+
+def clip(path: Path, fps: int, frames: int, start_s: float) -> Path:
+    """A piece of a stream, whose timestamps begin there."""
+    with av.open(str(path), "w", options={"mpegts_copyts": "1"}) as container:
+        video = container.add_stream("libx264", rate=fps, options={"bf": "0", "tune": "zerolatency"})
+        video.width, video.height = 64, 48
+        for n in range(frames):
+            for packet in video.encode(av.VideoFrame.from_ndarray(frame(n), format="rgb24")):
+                packet.pts = packet.dts = round((start_s + n / fps) / packet.time_base)
+                container.mux(packet)
+    return path
 
 
 # closing
@@ -301,12 +422,15 @@ def test_a_closed_source_ends_without_an_error(kind: str, whole: Path, tmp_path:
     assert list(frames) == []
 
 
+@by_either
 def test_closing_while_a_read_is_blocked_returns_at_once_and_the_read_ends_quietly(
-    stalling: Callable[[bytes], str], tmp_path: Path
+    network: Network, stalling: Callable[[bytes], str], tmp_path: Path
 ) -> None:
     data = write_video(tmp_path / "a.ts", 100).read_bytes()
-    source = NetworkStream(f"http://{stalling(data)}/a.ts", read_timeout_s=0.8)
-    capture, came, failed = source._capture, threading.Semaphore(0), []
+    source = network(f"http://{stalling(data)}/a.ts", time_outs=TimeOuts(10.0, 0.8))
+    assert isinstance(source, Stream | NetworkStream)
+    closing = source._closing if isinstance(source, Stream) else source._capture._closing
+    came, failed = threading.Semaphore(0), []
 
     def read() -> None:
         try:
@@ -319,12 +443,12 @@ def test_closing_while_a_read_is_blocked_returns_at_once_and_the_read_ends_quiet
     thread.start()
     while came.acquire(timeout=0.2):  # until no frame comes any more: the read is blocked
         pass
-    assert capture._busy.locked()
+    assert closing.busy.locked()
     source.close()
-    assert capture._busy.locked()
+    assert closing.busy.locked()
     thread.join(10)
     assert not thread.is_alive()
-    assert not capture._capture.isOpened()
+    assert closing.released
     assert failed == []
 
 

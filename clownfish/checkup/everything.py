@@ -29,7 +29,7 @@ LINK_S = 10.0
 GPU_S = 30.0
 """torch is a large import from a slow card."""
 SOURCE_S = 15.0
-"""A network stream's own time-outs are ten seconds and five."""
+"""A live source's own time-outs are ten seconds and three, unless [capture] says otherwise."""
 
 
 def read(path: Path, sets: Iterable[str] = ()) -> tuple[Config | None, list[Finding]]:

@@ -11,23 +11,26 @@ import time
 from typing import Any
 
 from clownfish.errors import ClownfishError
+from clownfish.redaction import redacted
 from clownfish.sources import open_source
+from clownfish.sources.base import Refused, TimeOuts
 
 MOST_FRAMES, MOST_S = 30, 1.0
 _WARM_UP = 3
 """Frames before the rate is measured: a camera's first ones come from its buffer, a decoder's later."""
 
 
-def look(source: str, fps: float | None = None) -> dict[str, Any]:
-    """`error`, or `fps` (nominal), `rate` (frames per second, as read), `width` and `height` in pixels."""
+def look(source: str, fps: float | None = None, time_outs: tuple[float, float] = TimeOuts()) -> dict[str, Any]:
+    """`error` and whether it was `refused`, or what it delivers: `fps` (nominal), `rate` (frames per second, as read),
+    `live`, `width` and `height` in pixels."""
     try:
-        opened = open_source(source, fps)
+        opened = open_source(source, fps, time_outs=TimeOuts(*time_outs))
         try:
             return _read(opened)
         finally:
             opened.close()
     except (ClownfishError, OSError, ValueError) as error:
-        return {"error": str(error)}
+        return {"error": redacted(str(error)), "refused": isinstance(error, Refused)}
 
 
 def _read(opened: Any) -> dict[str, Any]:
@@ -44,7 +47,7 @@ def _read(opened: Any) -> dict[str, Any]:
         return {"error": "it opens, but ends without a frame"}
     read, elapsed_s = count - _WARM_UP, time.monotonic() - began
     rate = read / elapsed_s if read > 0 and elapsed_s > 0 else opened.fps  # too short to say
-    return {"fps": opened.fps, "rate": rate, "width": shape[1], "height": shape[0]}
+    return {"fps": opened.fps, "rate": rate, "live": opened.live, "width": shape[1], "height": shape[0]}
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from clownfish.evaluation.metrics import Ints, answers_by_frame, confusion, trut
 from clownfish.evaluation.recorder import Recorder, RecordSettings
 from clownfish.evaluation.recording import record
 from clownfish.evaluation.timeline import Timeline, draw
+from clownfish.redaction import redacted
 from clownfish.runfolder import remove_folder
 from clownfish.settings import Config
 from clownfish.sources import is_live, open_source, truth_of
@@ -244,11 +245,13 @@ def _draw(outcome: Outcome, options: RunOptions, truth: Truth | None) -> None:
         for name, p in (("edge", dump.p_local), ("cloud", dump.p_remote)):
             answers[name] = dict(zip(dump.t.tolist(), [classes[i] for i in p.argmax(1)], strict=True))
     answers |= {"fused live": outcome.live, "fused final": outcome.final}
-    with contextlib.closing(open_source(options.source)) as source:
-        fps = config.streams[0].fps or source.fps
+    shown, fps = redacted(options.source), config.capture.fps
+    if not is_live(options.source):
+        with contextlib.closing(open_source(options.source)) as source:
+            fps = config.streams[0].fps or source.fps
     draw(
         Timeline(
-            title=f"{options.source}: {len(outcome.arrivals)} of {len(outcome.live)} windows answered by the cloud",
+            title=f"{shown}: {len(outcome.arrivals)} of {len(outcome.live)} windows answered by the cloud",
             classes=classes,
             fps=fps,
             frames=outcome.frames,

@@ -1,7 +1,7 @@
 """The codec `gstreamer`: h264 or hevc by an encoder of a GStreamer pipeline, such as a Jetson's `nvv4l2h264enc`.
 
 On the wire, and to the worker, which decodes with PyAV, it is `h264` or `hevc`; only an edge box's own configuration
-names a pipeline. The encoder runs in a process of its own (`gstreamer_child`): one that says nothing in time is ended,
+names a pipeline. The encoder runs in a process of its own (`gst.encoder`): one that says nothing in time is ended,
 and the next frame begins with another.
 """
 
@@ -16,7 +16,6 @@ import tempfile
 import time
 import weakref
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -29,7 +28,7 @@ from clownfish.errors import CodecError, ConfigError
 from clownfish.messages import Pixels
 from clownfish.protocol import MAX_RUN
 
-_CHILD = Path(__file__).with_name("gstreamer_child.py")
+_CHILD = "clownfish.gst.encoder"
 _SYNTAX = {"h264": H264, "hevc": HEVC}
 _PARSER = {"h264": "h264parse ! video/x-h264", "hevc": "h265parse ! video/x-h265"}
 _START_MS = 10_000
@@ -138,7 +137,7 @@ class _Child:
     def __init__(self, description: str, frame_bytes: int, limit_ms: int) -> None:
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self._process = subprocess.Popen(
-            [sys.executable, str(_CHILD), description, str(frame_bytes), str(max(limit_ms, _START_MS))],
+            [sys.executable, "-m", _CHILD, description, str(frame_bytes), str(max(limit_ms, _START_MS))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from clownfish.lab.cameras import camera_lines
 from clownfish.lab.fickle import fickle_lines
 from clownfish.lab.figures import Line, Use, numbers
 from clownfish.lab.fusion_cost import fusion_lines
@@ -42,6 +43,9 @@ class Effort:
     router_edges: int = 1000
     pool_s: float = 15.0
     page_repeats: int = 3
+    camera_kills: int = 20
+    camera_others: int = 5
+    """Freezes, and changes of the picture's size."""
     resolution: float = 0.0
     """Gap between the number of streams that is held and the one that is not, as a share of the first."""
 
@@ -57,6 +61,8 @@ QUICK = Effort(
     router_s=3.0,
     pool_s=5.0,
     page_repeats=1,
+    camera_kills=3,
+    camera_others=1,
     resolution=0.5,
 )
 """A minute or two; its percentiles rest on few windows."""
@@ -121,6 +127,8 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> BenchResult:
                 more, used = page_lines(folder, clip, effort.settle_s, effort.graph_s, effort.page_repeats, say)
                 lines, uses = lines + more, uses + used
                 lines += browser_lines(folder / "browser", clip, effort.settle_s, effort.graph_s, say)
+            if "cameras" in options.parts:
+                lines += camera_lines(folder / "cameras", effort.camera_kills, effort.camera_others, say)
             if "hostile" in options.parts:
                 lines += hostile_lines(folder, effort.hostile_messages, effort.graph_s, say)
             if "fickle" in options.parts:

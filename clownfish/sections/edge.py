@@ -29,7 +29,8 @@ class Stream(Section):
     source: str
     """A path, or `images:FOLDER`, `camera:0`, `rtsp://…`, `gst:PIPELINE`, `puppets:test/3`."""
     fps: Annotated[float, Bounds(gt=0, le=1000)] | None = None
-    """Overrides what the source says of itself."""
+    """Overrides what a file says of itself; a USB camera is asked for it. What live sources are brought to is
+    [capture] fps."""
     pace: Literal["realtime", "fast", "patient"] = "realtime"
     """`fast`: as fast as the graph takes it, nothing skipped (files only); `patient`: so, but never above real time."""
     loop: bool = False
@@ -54,10 +55,16 @@ class Capture(Section):
     """Frames are resized once, as they come, to this many pixels; models and uplink get them so."""
     height: Annotated[int, Bounds(ge=16, le=4096)] = 128
     """Likewise."""
-    stall_s: Annotated[float, Bounds(gt=0)] = 5.0
-    """A live source that delivers nothing for this long is reported as stalled."""
-    retry_s: Annotated[float, Bounds(gt=0)] = 1.0
-    """Wait before a live source that broke off is opened again; doubles up to 30 s."""
+    fps: Annotated[float, Bounds(ge=1, le=240)] = 30.0
+    """Frames per second that the models learnt from: live sources are brought to it, by their frames' times."""
+    open_s: Annotated[float, Bounds(gt=0, le=600)] = 10.0
+    """What a live source may take to open, and to deliver its first frame."""
+    stall_s: Annotated[float, Bounds(gt=0, le=600)] = 3.0
+    """A live source that delivers nothing for this long is given up, and opened again."""
+    retry_s: Annotated[float, Bounds(gt=0)] = 0.5
+    """Wait before a live source that broke off is opened again; doubles, less up to half by chance."""
+    retry_max_s: Annotated[float, Bounds(gt=0)] = 2.0
+    """The longest wait; but a minute where a camera refuses user or password, as some lock out who tries again."""
 
 
 @dataclass(frozen=True, kw_only=True)

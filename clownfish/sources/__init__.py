@@ -10,7 +10,7 @@ To add one: a file here with a class like `base.VideoSource`, a line below, and 
 from collections.abc import Callable
 
 from clownfish.registry import Registry
-from clownfish.sources.base import VideoSource
+from clownfish.sources.base import TimeOuts, VideoSource
 from clownfish.sources.limited import Limited
 from clownfish.sources.truth import Truth, read_truth
 
@@ -20,8 +20,8 @@ SOURCES: Registry[Callable[..., VideoSource]] = Registry(
         "video": "clownfish.sources.video:VideoFile",
         "images": "clownfish.sources.images:ImageFolder",
         "camera": "clownfish.sources.camera:Camera",
-        "stream": "clownfish.sources.camera:NetworkStream",
-        "gst": "clownfish.sources.camera:GStreamer",
+        "stream": "clownfish.sources.stream:open_stream",
+        "gst": "clownfish.sources.gstreamer:GStreamer",
         "puppets": "clownfish.sources.puppets:Puppets",
         "shapes": "clownfish.sources.shapes:Shapes",
     },
@@ -41,13 +41,16 @@ def split_source(source: str) -> tuple[str, str]:
     return "video", source
 
 
-def open_source(source: str, fps: float | None = None, seconds: float | None = None) -> VideoSource:
+def open_source(
+    source: str, fps: float | None = None, seconds: float | None = None, time_outs: TimeOuts | None = None
+) -> VideoSource:
     """Open what the string names. Raises SourceError or ConfigError.
 
-    `fps` overrides the nominal rate; `seconds` ends the source after that much video.
+    `fps` overrides the nominal rate; `seconds` ends the source after that much video; `time_outs` are a live one's.
     """
     kind, what = split_source(source)
-    opened = SOURCES.get(kind)(what, fps=fps)
+    limits = {"time_outs": time_outs} if is_live(source) else {}
+    opened = SOURCES.get(kind)(what, fps=fps, **limits)
     return opened if seconds is None else Limited(opened, seconds)
 
 

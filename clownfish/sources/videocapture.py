@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 
 from clownfish.errors import SourceError
 from clownfish.messages import Pixels
 from clownfish.opencv import cv2, swap_red_and_blue
+from clownfish.sources.base import Closing
 
 MAX_FPS = 240.0
 DEFAULT_FPS = 30.0
@@ -28,18 +28,15 @@ def asked_fps(fps: float | None) -> float | None:
 
 
 class Capture:
-    """An open cv2.VideoCapture that one thread reads and any thread may close.
-
-    OpenCV crashes when a capture is released under a read; a close that waited for the read would hang with a hung
-    camera. So `close` releases the capture only if no read is going on; else the reading thread does when it is back.
-    """
+    """An open cv2.VideoCapture that one thread reads and any thread may close (see `base.Closing`)."""
 
     def __init__(self, target: str | int, backend: int, parameters: Sequence[int] = ()) -> None:
         """Opens `target` with OpenCV's `backend` (cv2.CAP_…); see `opened`."""
         self._capture = cv2.VideoCapture(target, backend, list(parameters))
-        self._busy = threading.Lock()
-        self._closed = threading.Event()
+        self._closing = Closing(self._capture.release)
         self.opened = self._capture.isOpened()
+        self.position_s: float | None = None
+        """Timestamp of the newest frame, in seconds of the source's own clock; None where it has none."""
 
     def get(self, property_id: int) -> float:
         """A property of the capture (cv2.CAP_PROP_…); to be asked for before the first read."""
@@ -51,31 +48,24 @@ class Capture:
 
     @property
     def closed(self) -> bool:
-        return self._closed.is_set()
+        return self._closing.closed
 
     def read(self) -> Pixels | None:
         """The next frame, shape (height, width, 3) uint8 RGB; None where there is none, or the capture is closed.
 
         Raises SourceError where OpenCV itself gives up on a frame.
         """
-        try:
-            with self._busy:
-                frame = None if self.closed else self._capture.read()[1]
-        except cv2.error as error:
-            raise SourceError(f"OpenCV cannot read the next frame: {error.err}") from error
-        finally:
-            if self.closed:
-                self._release_if_idle()
+        frame = None
+        with self._closing.reading() as is_open:
+            if is_open:
+                try:
+                    frame = self._capture.read()[1]
+                    position_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+                except cv2.error as error:
+                    raise SourceError(f"OpenCV cannot read the next frame: {error.err}") from error
+                self.position_s = position_ms / 1000 if position_ms > 0 else None
         return None if frame is None or self.closed else swap_red_and_blue(frame)
 
     def close(self) -> None:
         """Ends reading and releases the device or file, at once or when the read that is going on returns."""
-        self._closed.set()
-        self._release_if_idle()
-
-    def _release_if_idle(self) -> None:
-        if self._busy.acquire(blocking=False):
-            try:
-                self._capture.release()
-            finally:
-                self._busy.release()
+        self._closing.close()

@@ -48,3 +48,10 @@ def cloud_dir() -> Iterator[Path]:
     path = harness.folder()
     yield path
     harness.remove(path)
+
+
+@pytest.fixture
+def fresh() -> Iterator[Path]:
+    path = harness.folder()
+    yield path
+    harness.remove(path)

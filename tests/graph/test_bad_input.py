@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,6 @@ from tests.graph.ip_camera import ip_camera
 from tests.videos import cut, write_video
 
 Spoil = Callable[[Tree, Path], Any]
-
-
-@pytest.fixture
-def fresh() -> Iterator[Path]:
-    path = harness.folder()
-    yield path
-    harness.remove(path)
 
 
 def wrong_weights(tree: Tree, folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""What runs in GStreamer, with its own libraries and the standard library alone. Layer 1."""
