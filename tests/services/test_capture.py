@@ -109,7 +109,7 @@ async def test_one_that_is_another_one_now_is_begun_anew(run_dir: Path, local_on
 async def test_a_source_that_hangs_is_let_go_and_one_that_waits_goes_at_once(
     run_dir: Path, local_only: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.capture._LEAVE_S", 0.2)
+    monkeypatch.setattr("clownfish.capturing._LEAVE_S", 0.2)
     os.mkfifo(tmp_path / "hangs.mp4")  # nobody ever writes into it: opening does not return
     hangs, waits = stream("hangs", str(tmp_path / "hangs.mp4")), stream("waits", "rtsp://127.0.0.1:1/x")
     async with changing(run_dir, local_only) as capture:
