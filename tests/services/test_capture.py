@@ -115,16 +115,18 @@ async def test_a_source_that_hangs_is_let_go_and_one_that_waits_goes_at_once(
     async with changing(run_dir, local_only) as capture:
         capture.write(stream("cam"), hangs, waits)
         await capture.ask()
-        await until(lambda: bool(capture.ends("waits")), "it cannot be opened", 20)
+        retries = lambda: capture.process.counters.get("source_retries")  # noqa: E731
+        await until(lambda: retries() > 0, "it cannot be opened", 20)
         fares = await capture.ask()
-        assert (fares["hangs"]["state"], fares["waits"]["state"]) == ("opens", "waits")
-        assert "cannot open" in fares["waits"]["why"]
+        assert fares["hangs"]["state"] == "opens"
+        assert fares["waits"]["state"] in ("waits", "opens"), "again"
         capture.write(stream("cam"))
         assert set(await capture.ask()) == {"cam"}
         await until(lambda: bool(capture.ends("hangs")), "the hung one is given up", 20)
         assert [end.reason for end in capture.ends("hangs")] == ["stopped"]
-        ends = len(capture.ends("waits"))
+        tried = retries()
         capture.write(stream("cam"), stream("hangs"))
         await capture.ask()
         await until(lambda: bool(capture.frames("hangs")), "another one of that name is read", 20)
-        assert len(capture.ends("waits")) == ends, "it is tried no more"
+        assert retries() == tried, "it is tried no more"
+        assert capture.ends("waits") == [], "what never delivered has no epoch"
