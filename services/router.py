@@ -54,6 +54,9 @@ _DROPS = ("expired", "superseded")
 """Counted from 0 on, so that the first one shows as a rise."""
 _DRAIN_S = 2.0
 """How long a router that is told to end waits for the answers to windows that it has: `process.DRAIN_S` ends it."""
+_READ_S = 0.5
+"""And then for its edges to read the last of them: with IMMEDIATE, libzmq throws away what a DEALER has not read when its
+connection ends."""
 _HELLO_COST = 100
 """A Hello counts as so many messages of a device: it ends a session, begins another, and is written to the log."""
 
@@ -150,7 +153,10 @@ class _Router:
             self._emptied.clear()
             with contextlib.suppress(asyncio.TimeoutError):
                 await within(self._emptied.wait(), _DRAIN_S)
-        self._do(self._edges.farewell("this router ends"))
+        told = self._edges.farewell("this router ends")
+        self._do(told)
+        if told:
+            await asyncio.sleep(_READ_S)
 
     def _on_control(self, edge: bytes, message: Hello | Ping) -> None:
         now = time.monotonic()

@@ -62,7 +62,11 @@ class Edge:
     async def over(self, *windows: int) -> None:
         """Wait until these are answered or dropped."""
         wanted = set(windows)
-        await until(lambda: wanted <= {*self.answers, *self.dropped}, f"{wanted} are over, not {self.dropped}")
+        try:
+            await until(lambda: wanted <= {*self.answers, *self.dropped}, f"all of {wanted} are over")
+        except AssertionError as error:
+            said = f"answered {sorted(self.answers)}, dropped {self.dropped}, {self.again=}, {self.refused=}"
+            raise AssertionError(f"{error}: {said}") from None
 
 
 @asynccontextmanager
