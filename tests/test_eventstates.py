@@ -67,9 +67,10 @@ def test_one_that_is_no_file_is_counted_and_nothing_ends(tmp_path: Path) -> None
 def test_a_snapshot_of_another_release_is_damaged_to_who_makes_events(tmp_path: Path) -> None:
     kept(tmp_path)
     config = validate({"streams": [{"name": "cam-1", "source": "shapes:test/0"}], "local": {"model": "m"}}, "test")
-    first = KeptEvents(config, tmp_path, tmp_path)
+    streams = {stream.name: stream for stream in config.streams}
+    first = KeptEvents(config, tmp_path, tmp_path, streams.get)
     assert (first.damaged, first.open, list(tmp_path.glob("*.events"))) == (True, 0, [])
     first.close()
-    second = KeptEvents(config, tmp_path, tmp_path)
+    second = KeptEvents(config, tmp_path, tmp_path, streams.get)
     assert not second.damaged
     second.close()
