@@ -7,6 +7,7 @@ that they write; every wait is for a condition, and bounded. Processes are signa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -145,7 +146,8 @@ class Graph:
         self._note_pids()
         for child in self.supervisor.children.values():
             if child.process is not None and child.process.returncode is None:
-                os.kill(child.process.pid, signal.SIGCONT)
+                with contextlib.suppress(ProcessLookupError):  # it has just been killed, and the loop not heard of it
+                    os.kill(child.process.pid, signal.SIGCONT)
         await self.supervisor.stop(drain)
         assert not [pid for pid in self.pids if alive(pid)]
 
