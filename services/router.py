@@ -55,8 +55,8 @@ _DROPS = ("expired", "superseded")
 _DRAIN_S = 2.0
 """How long a router that is told to end waits for the answers to windows that it has: `process.DRAIN_S` ends it."""
 _READ_S = 0.5
-"""And then for its edges to read the last of them: with IMMEDIATE, libzmq throws away what a DEALER has not read when its
-connection ends."""
+"""And then for its edges to read the last of them: with IMMEDIATE, libzmq throws away what a DEALER has not read when
+its connection ends."""
 _HELLO_COST = 100
 """A Hello counts as so many messages of a device: it ends a session, begins another, and is written to the log."""
 

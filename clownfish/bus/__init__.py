@@ -6,8 +6,8 @@ What was measured and is built in here:
 - A busy socket is read without the loop ever turning, so after a millisecond of it others have their turn.
 - What pyzmq's asyncio sockets do for each message costs twice what ZeroMQ itself does: they are waited for, no more.
 - An idle bound socket keeps what its gone peers left until somebody reads its EVENTS: `Bus` does, each second.
-- ROUTER drops what it cannot route unless MANDATORY; a DEALER queues for dead peers unless IMMEDIATE, and with it loses what
-  it has not read when its connection ends: who hangs up gives it the time.
+- ROUTER drops what it cannot route unless MANDATORY; a DEALER queues for dead peers unless IMMEDIATE, and with it loses
+  what it has not read when its connection ends: who hangs up gives it the time.
 - `copy=False` pays above 64 kB: sockets that carry frames are opened with `large=True`.
 - A CURVE server without a ZAP handler lets everybody in: `guard` comes before `router`, and libzmq is told to insist.
 """
