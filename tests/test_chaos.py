@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clownfish.lab.chaos.ledger import ANSWERED, DIED, FULL, Ledger
-from clownfish.lab.chaos.run import ChaosOptions
+from clownfish.lab.chaos.run import ChaosOptions, Outcome
 from clownfish.lab.chaos.strikes import roles, strikes
 from clownfish.messages import WindowKey
 
@@ -92,3 +92,19 @@ def test_strikes_come_again_from_their_seed_and_hit_only_those_that_may_be_struc
 def test_edges_ask_together_for_as_much_more_than_the_workers_can_do_as_was_said() -> None:
     options = ChaosOptions(edges=50, workers=4, overload=1.5)
     assert 50 / options.period_s == pytest.approx(1.5 * 4 / 0.1)
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked", "unfair"),
+    [
+        ([100, 100, 130], [200, 200, 200], True),
+        ([110, 110, 85], [200, 200, 200], True),
+        ([100, 100, 108], [200, 200, 200], False),
+        ([100, 100, 130], [100, 100, 135], False),
+        ([23, 23, 31], [50, 50, 50], False),
+    ],
+    ids=["more", "less", "alike", "each_as_it_asked", "too_few_to_tell"],
+)
+def test_edges_that_were_left_alone_share_what_there_is(answers: list[int], asked: list[int], unfair: bool) -> None:
+    outcome = Outcome(ChaosOptions(), roles(8, 1), steady=answers, asked=asked)
+    assert outcome.unfair is unfair

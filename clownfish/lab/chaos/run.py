@@ -23,8 +23,8 @@ from clownfish.lab.folder import run_folder
 
 UNFAIR = 0.1
 """How far an edge's answers may be from the mean of those that lived equally long, as a share of it."""
-_GRAINS = 5
-"""... and in windows: a few are in flight whenever a router dies."""
+_FEWEST = 100
+"""Fairness is judged from this mean on: fewer answers tell which edge was back first when a router had died."""
 _OVERLOADED = 0.9
 """Fairness is judged where less than this share of the windows is answered: else each edge got what it asked for."""
 _READY_S = 120.0
@@ -78,6 +78,12 @@ class Outcome:
     @property
     def overloaded(self) -> bool:
         return sum(self.steady) < _OVERLOADED * sum(self.asked)
+
+    @property
+    def unfair(self) -> bool:
+        """False, too, where it cannot be judged."""
+        enough = sum(self.steady) >= _FEWEST * len(self.steady)
+        return self.overloaded and enough and self.deviation > UNFAIR
 
 
 def chaos(options: ChaosOptions, say: Callable[[str], None]) -> Outcome:
@@ -187,10 +193,8 @@ def _judge(edges: list[ScriptedEdge], out: Outcome) -> None:
         if n in out.roles.steady:
             out.steady.append(fates[ANSWERED])
             out.asked.append(len(edge.ledger))
-    mean = sum(out.steady) / len(out.steady)
-    farthest = max(out.steady, key=lambda count: abs(count - mean))
-    if out.overloaded and abs(farthest - mean) > max(UNFAIR * mean, _GRAINS):
-        out.faults.append(f"an edge had {farthest} answers where the mean was {mean:.1f}")
+    if out.unfair:
+        out.faults.append(f"of edges that asked for the same one had far more or less than the others: {out.steady}")
 
 
 def _allow_files(count: int) -> None:
