@@ -31,6 +31,7 @@ from clownfish.errors import ClownfishError, ConfigError
 from clownfish.lineup import Lineup
 from clownfish.messages import Status
 from clownfish.metrics import BUFFER_BYTES, Counters, Histogram
+from clownfish.priority import give_way
 from clownfish.settings import Config, load_validated
 from clownfish.within import within
 
@@ -264,7 +265,8 @@ def run(service: str, serve: Callable[[Process], Awaitable[None]]) -> None:
         config = _load(Path(arguments.config), arguments.set)
         logging.configure(name, config.log.format, config.log.level)
         _follow_supervisor()
-        os.nice(int(os.environ.get(NICE_VARIABLE, "0")))
+        if nice := os.environ.get(NICE_VARIABLE):
+            give_way(int(nice))
         most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a router has two for each edge
         with contextlib.suppress(ImportError):

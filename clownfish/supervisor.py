@@ -42,6 +42,10 @@ if TYPE_CHECKING:  # else every pool would have pydantic with it
     from clownfish.kept_streams import KeptStreams
 
 EDGE = ("window", "local", "filter", "uplink", "fusion", "sink", "record")
+_WATCHERS = ("page", "metrics", "trace")
+_GIVE_WAY = ("router", "worker", "pool", "sink", *_WATCHERS)
+"""A cloud on the edge's own box gives way to the edge, and so does whoever only looks on, or takes what is answered."""
+_NICE = "10"
 _BACKOFF_S, _MAX_BACKOFF_S, _HEALTHY_S = 0.1, 10.0, 10.0
 _READY_S = 60.0
 """A process that is not ready by then (a model loads from a slow card) holds nothing up any more."""
@@ -81,7 +85,7 @@ def plan(config: Config) -> list[Spec]:
         if config.uplink is not None:
             specs += [Spec("uplink"), Spec("filter")]
         specs += [Spec("local"), Spec("window"), Spec("capture")]
-    watchers = [Spec(name) for name in ("page", "metrics", "trace") if getattr(config, name) is not None]
+    watchers = [Spec(name) for name in _WATCHERS if getattr(config, name) is not None]
     return [*watchers, *specs]
 
 
@@ -262,8 +266,8 @@ class Supervisor:
             # Threads that only wait get no heap of their own: a third less memory for each process.
             "MALLOC_ARENA_MAX": "2",
         }
-        if self.config.streams and child.spec.service in ("router", "worker", "pool", "sink"):
-            environment[NICE_VARIABLE] = "10"  # a cloud on the edge's own box gives way to the edge, and so do sinks
+        if self.config.streams and child.spec.service in _GIVE_WAY:
+            environment[NICE_VARIABLE] = _NICE
         log = None
         if self._log_dir is not None:
             log = (self._log_dir / f"{child.spec.process}.log").open("ab")

@@ -1,4 +1,4 @@
-"""page: serves the live page. It listens to notes, statuses and a few frames, and gives way to everything else.
+"""page: serves the live page. It listens to notes, statuses and a few frames.
 
 What it cannot take is dropped at the sender, counted, and drawn later or never: nothing on the edge waits for a viewer.
 """
@@ -6,7 +6,6 @@ What it cannot take is dropped at the sender, counted, and drawn later or never:
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -32,7 +31,6 @@ from clownfish.zoo import read_classes
 
 _TICK_S = 0.1
 _JPEG = Jpeg(quality=80)
-_NICE = 5
 
 
 class _Truth:
@@ -207,7 +205,6 @@ async def serve(process: Process) -> None:
     settings = process.config.page
     if settings is None:
         raise ConfigError("[page] is missing: it says where browsers find this page")
-    os.nice(_NICE)
     token = read_token(settings.token_file)
     service = _Page(process, settings, token)
     process.ready(f"http://{settings.listen}/")

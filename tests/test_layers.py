@@ -38,7 +38,7 @@ LAYERS: dict[int | str, set[str]] = {
     # sockets, signals, processes
     2: {
         "bus", "process", "supervisor", "notes", "pools", "sdnotify", "tracer", "httpd", "adaptation", "runfolder",
-        "control", "heap", "capturing",
+        "control", "heap", "capturing", "priority",
     },
     # never imported by a service
     "offline": {"training", "evaluation", "lab", "checkup"},
@@ -64,7 +64,7 @@ BESIDE: dict[str, set[str]] = {
     "pair": {"config"},
     "control": {"bus"},
     "capturing": {"bus", "process"},
-    "process": {"bus"},
+    "process": {"bus", "priority"},
     "adaptation": {"process"},
     "notes": {"bus", "process"},
     "records": {"chunks"},

@@ -1,6 +1,7 @@
 """Viewers of the live page, without a browser: `python -m clownfish.lab.viewers URL COUNT` looks until it is ended.
 
-They read what they are sent and look at none of it: what is measured is the graph, and not a browser that draws.
+They read what they are sent and look at none of it: what is measured is the graph, and not a browser that draws. They
+give way to it: viewers have machines of their own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import sys
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
+
+from clownfish.priority import give_way
 
 
 async def _look(url: str) -> None:
@@ -27,4 +30,5 @@ async def _all(url: str, count: int) -> None:
 
 
 if __name__ == "__main__":
+    give_way(19)
     asyncio.run(_all(sys.argv[1], int(sys.argv[2])))
