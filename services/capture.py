@@ -17,6 +17,9 @@ from clownfish.messages import Command, Reply
 from clownfish.process import Process, run
 from clownfish.rates import forget_rate
 from clownfish.settings import Stream
+from clownfish.sources import is_live
+
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 class _Captures:
@@ -36,6 +39,8 @@ class _Captures:
         self._running: dict[str, tuple[Stream, Capture, asyncio.Task[None]]] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}
         """Streams that were removed, until they are gone."""
+        self._spread = 0
+        """Streams that were begun apart from each other."""
         self._changed = asyncio.Event()
         process.lineup.follow(self._changed.set)
         process.before_status(self._count)
@@ -82,13 +87,26 @@ class _Captures:
         for name, stream in wanted.items():
             if name not in self._running:
                 capture = Capture(self._process, self._outbox, stream, self._page)
-                work = asyncio.ensure_future(self._run(capture, self._leaving.get(name)))
+                work = asyncio.ensure_future(self._run(capture, self._leaving.get(name), self._apart_s(stream)))
                 self._running[name] = (stream, capture, work)
 
-    async def _run(self, capture: Capture, before: asyncio.Task[None] | None) -> None:
+    def _apart_s(self, stream: Stream) -> float:
+        """How long to wait before it begins. Files that begin as one would have all their windows at the same moment,
+        for ever, each behind the others; cameras each have a clock of their own. So files are spread over the time
+        between two windows, by the golden ratio: evenly, however many come.
+        """
+        if stream.pace != "realtime" or is_live(stream.source):
+            return 0.0
+        config = self._process.config
+        phase = self._spread * _GOLDEN % 1
+        self._spread += 1
+        return phase * config.window.stride / (stream.fps or config.capture.fps)
+
+    async def _run(self, capture: Capture, before: asyncio.Task[None] | None, apart_s: float) -> None:
         """As soon as the one `before` it, of the same name, is gone: there is one camera."""
         if before is not None:
             await asyncio.wait([before])
+        await asyncio.sleep(apart_s)
         await capture.run()
 
     async def _leave(

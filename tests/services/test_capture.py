@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -130,3 +131,19 @@ async def test_a_source_that_hangs_is_let_go_and_one_that_waits_goes_at_once(
         await until(lambda: bool(capture.frames("hangs")), "another one of that name is read", 20)
         assert retries() == tried, "it is tried no more"
         assert capture.ends("waits") == [], "what never delivered has no epoch"
+
+
+async def test_the_windows_of_files_that_begin_together_do_not_come_together(
+    run_dir: Path, local_only: Material
+) -> None:
+    """The first one at once, others by the golden ratio: 0.62, 0.24, 0.85, 0.47 … of the time between two windows."""
+    async with changing(run_dir, local_only) as capture:
+        await until(lambda: bool(capture.frames("cam")), "it has begun", 20)
+        names = [f"file-{n}" for n in range(4)]
+        began_ns = time.monotonic_ns()
+        capture.write(stream("cam"), *(stream(name, fps=10.0) for name in names))
+        assert {fare["state"] for fare in (await capture.ask()).values()} <= {"opens", "delivers"}
+        await until(lambda: all(capture.frames(name) for name in names), "all have begun", 20)
+        after_s = [(capture.frames(name)[0].capture_ns - began_ns) / 1e9 for name in names]
+        period_s = capture.process.config.window.stride / 10.0
+    assert all(after > phase * period_s for after, phase in zip(after_s, (0.61, 0.23, 0.85, 0.47), strict=True))
