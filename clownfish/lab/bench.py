@@ -42,7 +42,8 @@ class Effort:
     router_s: float = 8.0
     router_edges: int = 1000
     pool_s: float = 15.0
-    page_repeats: int = 3
+    page_s: float = 10.0
+    page_repeats: int = 6
     camera_kills: int = 20
     camera_others: int = 5
     """Freezes, and changes of the picture's size."""
@@ -60,6 +61,7 @@ QUICK = Effort(
     fickle_sessions=500,
     router_s=3.0,
     pool_s=5.0,
+    page_s=3.0,
     page_repeats=1,
     camera_kills=3,
     camera_others=1,
@@ -124,7 +126,7 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> BenchResult:
                 )
                 lines, uses = lines + more, uses + used
             if "page" in options.parts:
-                more, used = page_lines(folder, clip, effort.settle_s, effort.graph_s, effort.page_repeats, say)
+                more, used = page_lines(folder, clip, effort.settle_s, effort.page_s, effort.page_repeats, say)
                 lines, uses = lines + more, uses + used
                 lines += browser_lines(folder / "browser", clip, effort.settle_s, effort.graph_s, say)
             if "cameras" in options.parts:

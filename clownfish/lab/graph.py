@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,9 @@ _LOST = ("dropped{", "frames_dropped{", "malformed{")
 """Counters of what a box has lost, beside `windows_skipped` and `windows_missing`."""
 
 _ANSWERS_S = 30.0
+
+Phase = tuple[str, "contextlib.AbstractContextManager[object]"]
+"""Names what is measured in its uses; what there is meanwhile."""
 
 
 @dataclass
@@ -60,11 +63,23 @@ def measure_graph(config: Config, log_dir: Path, *, settle_s: float, sample_s: f
 
     `log_dir` gets each process's log. Raises ClownfishError where the graph cannot start.
     """
+    return measure_phases(config, log_dir, [(run, contextlib.nullcontext())], settle_s=settle_s, sample_s=sample_s)[0]
+
+
+def measure_phases(
+    config: Config, log_dir: Path, phases: Sequence[Phase], *, settle_s: float, sample_s: float
+) -> list[Sample]:
+    """Likewise one graph in one phase after another, each settled and measured within its context.
+
+    What differs from one start to the next (how the streams' windows fall together) is alike in all of them.
+    """
     log_dir.mkdir(parents=True, exist_ok=True)
-    return asyncio.run(_measure(config, log_dir, settle_s, sample_s, run))
+    return asyncio.run(_measure(config, log_dir, phases, settle_s, sample_s))
 
 
-async def _measure(config: Config, log_dir: Path, settle_s: float, sample_s: float, run: str) -> Sample:
+async def _measure(
+    config: Config, log_dir: Path, phases: Sequence[Phase], settle_s: float, sample_s: float
+) -> list[Sample]:
     supervisor = Supervisor(config, log_dir)
     seen: dict[str, tuple[float, Status]] = {}
 
@@ -77,24 +92,28 @@ async def _measure(config: Config, log_dir: Path, settle_s: float, sample_s: flo
     try:
         await supervisor.start(wait_for_all=True)
         await _answering(supervisor)
-        await let_run(supervisor, settle_s)
-        before, cpu_before, begin = dict(seen), _cpu_s(supervisor), time.monotonic()
-        await let_run(supervisor, sample_s)
-        await _answering(supervisor, before)
-        after, cpu_after, elapsed_s = dict(seen), _cpu_s(supervisor), time.monotonic() - begin
-        restarted = [name for name, child in supervisor.children.items() if child.restarts]
-        if restarted:
-            raise ClownfishError(
-                f"{', '.join(restarted)} ended during the measurement: {last_words(log_dir, restarted)}"
-            )
-        memory = _resident_mb(supervisor)
+        samples = []
+        for run, phase in phases:
+            with phase:
+                await let_run(supervisor, settle_s)
+                before, cpu_before, begin = dict(seen), _cpu_s(supervisor), time.monotonic()
+                await let_run(supervisor, sample_s)
+                await _answering(supervisor, before)
+                after, cpu_after, elapsed_s = dict(seen), _cpu_s(supervisor), time.monotonic() - begin
+            restarted = [name for name, child in supervisor.children.items() if child.restarts]
+            if restarted:
+                raise ClownfishError(
+                    f"{', '.join(restarted)} ended during the measurement: {last_words(log_dir, restarted)}"
+                )
+            memory = _resident_mb(supervisor)
+            sample = _growth(before, after)
+            for name, used in cpu_after.items():
+                share = (used - cpu_before.get(name, 0.0)) / elapsed_s
+                sample.uses.append(Use(run, name, share, memory.get(name, 0.0)))
+            samples.append(sample)
+        return samples
     finally:
         await supervisor.stop(drain=False)
-    sample = _growth(before, after)
-    for name, used in cpu_after.items():
-        share = (used - cpu_before.get(name, 0.0)) / elapsed_s
-        sample.uses.append(Use(run, name, share, memory.get(name, 0.0)))
-    return sample
 
 
 async def _answering(supervisor: Supervisor, before: Mapping[str, tuple[float, Status]] | None = None) -> None:

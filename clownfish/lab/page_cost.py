@@ -1,7 +1,9 @@
 """What the live page costs a busy edge: the same streams without it, with it, and with many who look.
 
-The page may use what is left of the machine; what must not suffer is the edge. Its yardstick is the same graph without
-a page, run in turns, so that what else the machine does meanwhile falls on each alike.
+The page may use what is left of the machine; what must not suffer is the edge. Its yardstick is the same streams
+without a page, run in turns, so that what else the machine does meanwhile falls on each alike. How the streams' windows
+fall together differs from start to start and moves p99 more than a page does: so one graph is measured with viewers,
+without, and with the page's process halted (it takes and sends nothing then, and what it would get is dropped).
 """
 
 from __future__ import annotations
@@ -9,83 +11,108 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+import psutil
+
 from clownfish.lab.figures import Figure, Line, Use
 from clownfish.lab.free_port import free_port
-from clownfish.lab.graph import Sample, measure_graph
+from clownfish.lab.graph import Phase, Sample, measure_graph, measure_phases
 from clownfish.lab.streams import FREE
 from clownfish.lab.workload import Pair, graph
-from clownfish.settings import Config, Page
+from clownfish.settings import Page
 
 STREAMS, VIEWERS = 8, 20
 _PAGE, _OTHERS = "page", ("capture", "fusion", "filter", "uplink")
 """The page's own process, and those that speak to it."""
+_PLAIN, _FROZEN, _ALONE, _LOOKED_AT = "no page", "a page that is halted", "a page", f"a page, {VIEWERS} viewers"
+
+Samples = dict[str, list[Sample]]
 
 
 def page_lines(
     folder: Path, clip: str, settle_s: float, sample_s: float, repeats: int, say: Callable[[str], None]
 ) -> tuple[list[Line], list[Use]]:
-    """Latency of live answers and processor time, three ways, `repeats` times each."""
-    runs = {"no page": -1, "a page": 0, f"a page, {VIEWERS} viewers": VIEWERS}
-    samples: dict[str, list[Sample]] = {name: [] for name in runs}
+    """Latency of live answers and processor time, four ways, `repeats` times each."""
+    with_page = (_FROZEN, _ALONE, _LOOKED_AT)
+    samples: Samples = {name: [] for name in (_PLAIN, *with_page)}
     for turn in range(repeats):
-        for number, (name, viewers) in enumerate(runs.items()):
-            say(f"{STREAMS} streams, {name}, {turn + 1} of {repeats} …")
-            samples[name].append(_run(folder / f"page-{turn}-{number}", clip, viewers, settle_s, sample_s, name))
-    plain = samples["no page"]
-    lines = []
-    for name, taken in samples.items():
-        if name == "no page":
-            continue
-        lost = sum(sum(sample.lost(("window", "local", "fusion")).values()) for sample in taken)
-        lines += [
-            Line(
-                f"{STREAMS} streams, {name}: capture to live answer, p99",
-                _spread([_p99(sample) for sample in taken], "ms"),
-                "the same graph without a page",
-                _spread([_p99(sample) for sample in plain], "ms"),
-                f"{lost} windows lost by the edge",
-            ),
-            Line(
-                f"{STREAMS} streams, {name}: what it costs the other processes",
-                _spread([_share(sample, _OTHERS) for sample in taken], "% of a core"),
-                "the same processes without a page",
-                _spread([_share(sample, _OTHERS) for sample in plain], "% of a core"),
-                f"the page itself, which gives way: {_spread([_share(s, (_PAGE,)) for s in taken], '% of a core')}",
-            ),
-        ]
+        first = turn % len(with_page)
+        for names in (_PLAIN,), with_page[first:] + with_page[:first]:
+            say(f"{STREAMS} streams, {', then '.join(names)}, {turn + 1} of {repeats} …")
+            taken = _run(folder / f"page-{turn}-{len(names)}", clip, names, settle_s, sample_s)
+            for name, sample in zip(names, taken, strict=True):
+                samples[name].append(sample)
+    lines = [
+        _latency(samples, _ALONE, _PLAIN, "the same streams without a page, in turns"),
+        _latency(samples, _ALONE, _FROZEN, "the same graph while the page is halted"),
+        _latency(samples, _LOOKED_AT, _FROZEN, "the same graph while the page is halted"),
+        _processor(samples, _ALONE),
+        _processor(samples, _LOOKED_AT),
+    ]
     return lines, [use for taken in samples.values() for use in taken[-1].uses]
 
 
-def _run(folder: Path, clip: str, viewers: int, settle_s: float, sample_s: float, name: str) -> Sample:
-    """`viewers`: −1 for no page at all."""
+def _latency(samples: Samples, name: str, other: str, yardstick: str) -> Line:
+    lost = sum(sum(sample.lost(("window", "local", "fusion")).values()) for sample in samples[name])
+    return Line(
+        f"{STREAMS} streams, {name}: capture to live answer, p99",
+        _spread([_p99(sample) for sample in samples[name]], "ms"),
+        yardstick,
+        _spread([_p99(sample) for sample in samples[other]], "ms"),
+        f"{lost} windows lost by the edge",
+    )
+
+
+def _processor(samples: Samples, name: str) -> Line:
+    taken = samples[name]
+    return Line(
+        f"{STREAMS} streams, {name}: what it costs the other processes",
+        _spread([_share(sample, _OTHERS) for sample in taken], "% of a core"),
+        "the same processes without a page, in turns",
+        _spread([_share(sample, _OTHERS) for sample in samples[_PLAIN]], "% of a core"),
+        f"the page itself, which gives way: {_spread([_share(s, (_PAGE,)) for s in taken], '% of a core')}",
+    )
+
+
+def _run(folder: Path, clip: str, names: tuple[str, ...], settle_s: float, sample_s: float) -> list[Sample]:
     config = graph(folder, clip, Pair(FREE, FREE), streams=STREAMS)
-    if viewers < 0:
-        return measure_graph(config, folder, settle_s=settle_s, sample_s=sample_s, run=name)
+    if _PLAIN in names:
+        return [measure_graph(config, folder, settle_s=settle_s, sample_s=sample_s, run=_PLAIN)]
     listen = f"127.0.0.1:{free_port()}"
-    with _looking(f"ws://{listen}/live", viewers):
-        return measure_graph(_with_page(config, listen), folder, settle_s=settle_s, sample_s=sample_s, run=name)
-
-
-def _with_page(config: Config, listen: str) -> Config:
-    return replace(config, page=Page(listen=listen))
+    meanwhile: dict[str, AbstractContextManager[object]] = {
+        _FROZEN: _frozen(),
+        _ALONE: nullcontext(),
+        _LOOKED_AT: _looking(f"ws://{listen}/live"),
+    }
+    phases: list[Phase] = [(name, meanwhile[name]) for name in names]
+    page = replace(config, page=Page(listen=listen))
+    return measure_phases(page, folder, phases, settle_s=settle_s, sample_s=sample_s)
 
 
 @contextmanager
-def _looking(url: str, viewers: int) -> Iterator[None]:
-    if not viewers:
-        yield
-        return
-    child = subprocess.Popen([sys.executable, "-m", "clownfish.lab.viewers", url, str(viewers)])
+def _looking(url: str) -> Iterator[None]:
+    command = [sys.executable, "-m", "clownfish.lab.viewers", url, str(VIEWERS)]
+    child = subprocess.Popen(command, start_new_session=True)
     try:
         yield
     finally:
         child.terminate()
         child.wait()
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    """The page of the graph that runs below this process."""
+    (page,) = (child for child in psutil.Process().children() if "services.page" in child.cmdline())
+    page.suspend()
+    try:
+        yield
+    finally:
+        page.resume()
 
 
 def _p99(sample: Sample) -> float:
