@@ -207,7 +207,6 @@ async def serve(process: Process) -> None:
         raise ConfigError("[page] is missing: it says where browsers find this page")
     token = read_token(settings.token_file)
     service = _Page(process, settings, token)
-    process.ready(f"http://{settings.listen}/")
     try:
         await process.run_together(
             service.take_notes(),
@@ -215,7 +214,7 @@ async def serve(process: Process) -> None:
             service.take_statuses(),
             service.tick(),
             service.follow(),
-            service.server.serve(*host_port(settings.listen)),
+            service.server.serve(*host_port(settings.listen), lambda: process.ready(f"http://{settings.listen}/")),
         )
     finally:
         service.server.close()

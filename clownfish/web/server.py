@@ -105,9 +105,12 @@ class Page:
                 viewer.behind = True
                 self._missed()
 
-    async def serve(self, host: str, port: int) -> None:
-        """Until cancelled. Raises ConfigError where the port is taken or is none of ours."""
+    async def serve(self, host: str, port: int, listens: Callable[[], None] = lambda: None) -> None:
+        """Until cancelled; calls `listens` when a browser can come. Raises ConfigError where the port is taken or is
+        none of ours.
+        """
         listening = listen(host, port)
+        listens()
         config = uvicorn.Config(
             self.app, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio", server_header=False,
             ws_max_size=4096, ws_ping_interval=20, limit_concurrency=2 * MAX_VIEWERS, timeout_graceful_shutdown=1,
