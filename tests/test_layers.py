@@ -54,7 +54,7 @@ BESIDE: dict[str, set[str]] = {
     "shapes": {"opencv"},
     "datasets": {"opencv", "puppets", "shapes"},
     "models": {"opencv"},
-    "sinks": {"spool", "opencv", "sources", "rates"},
+    "sinks": {"atomic", "spool", "opencv", "sources", "rates"},
     "sections": {"codecs", "models", "section", "sinks", "sources"},
     "settings": {"section", "sections"},
     "config": {"settings"},

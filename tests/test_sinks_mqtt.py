@@ -26,12 +26,17 @@ AWAY_S = float(os.environ.get("CLOWNFISH_BROKER_AWAY_S", "1.5"))
 """How long the broker is away in the test of that; 60 for the long proof."""
 FAST = {"retry_s": 0.05, "retry_max_s": 0.4, "timeout_s": 3.0}
 
-pytest.importorskip("aiomqtt", reason="the extra `mqtt` is not installed")
+aiomqtt = pytest.importorskip("aiomqtt", reason="the extra `mqtt` is not installed")
 
 
 def mqtt(folder: Path, broker: Mosquitto, tell: Callable[[str], None] = lambda text: None, **options: object) -> Sink:
     """The sink, with a spool below `folder`."""
     return build("mqtt", context(folder, tell=tell), host="127.0.0.1", port=broker.port, **{**FAST, **options})
+
+
+def told_of(folder: Path) -> list[str]:
+    """The streams of which the broker was told, as far as the sink knows."""
+    return list(json.loads((folder / "state/mqtt/out.json").read_text()))
 
 
 async def test_events_states_and_descriptions_reach_who_listens(broker: Mosquitto, tmp_path: Path) -> None:
@@ -69,6 +74,54 @@ async def test_who_comes_later_gets_what_is_retained_and_no_old_events(broker: M
             await until(lambda: len(heard.messages) >= 4, "what is retained", 40)
             kinds = sorted(topic.rpartition("/")[2] for topic, _ in heard.messages)
             assert kinds == ["availability", "config", "config", "state"]
+
+
+async def test_of_a_stream_that_is_gone_nothing_stays_but_what_another_edge_said(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    """Home Assistant showed a camera that was removed, with what it saw last, for ever."""
+    streams = {"dev00": StreamInfo("a.mp4", 30.0), "dev01": StreamInfo("b.mp4", 30.0)}
+    given = replace(context(tmp_path), streams=streams)
+    async with aiomqtt.Client("127.0.0.1", broker.port) as other:
+        await other.publish("clownfish/box/theirs/state", "{}", qos=1, retain=True)
+    async with running(build("mqtt", given, host="127.0.0.1", port=broker.port, **FAST)) as sink:
+        async with subscribed(broker) as heard:
+            for name in streams:
+                sink.write(event(3, stream=name))
+            await until(lambda: len(heard.on("/state")) == 3, "both are shown, beside theirs", 40)
+            del streams["dev00"]
+            sink.write(event(3, stream="dev00", revision=1, state="ended", end_frame=40, end_s=1.3))
+            await until(lambda: heard.last("clownfish/box/dev00/state") == "", "its state is taken back", 40)
+            assert len(heard.on("/event")) == 3, "its last event is said all the same, before that"
+            await until(lambda: told_of(tmp_path) == ["dev01"], "all the rest is taken back", 40)
+        async with subscribed(broker) as later:
+            await until(lambda: len(later.messages) >= 5, "what is retained", 40)
+    about = sorted(topic.removeprefix("homeassistant/") for topic, _ in later.messages)
+    assert about == [
+        "binary_sensor/clownfish_box_dev01/active/config",
+        "clownfish/box/availability",
+        "clownfish/box/dev01/state",
+        "clownfish/box/theirs/state",
+        "sensor/clownfish_box_dev01/activity/config",
+    ]
+
+
+async def test_a_stream_that_went_while_nothing_ran_is_taken_back_at_the_next_start(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    async with running(mqtt(tmp_path, broker)) as sink:
+        sink.write(event(3))
+        await until(lambda: count(sink, "acked") == 1, "the broker has it", 40)
+    given = replace(context(tmp_path, tell=said.append), streams={"dev01": StreamInfo()})
+    async with subscribed(broker) as heard, running(build("mqtt", given, host="127.0.0.1", port=broker.port, **FAST)):
+        await until(lambda: heard.last("clownfish/box/dev00/state") == "", "it is taken back", 40)
+        await until(lambda: told_of(tmp_path) == ["dev01"], "and no more known", 40)
+    (tmp_path / "state/mqtt/out.json").write_text("[1")
+    async with running(build("mqtt", given, host="127.0.0.1", port=broker.port, **FAST)) as sink:
+        await until(lambda: gauge(sink, "connected") == 1, "it goes on without that file", 40)
+    assert len(said) == 1
+    assert "out.json: cannot be read" in said[0]
 
 
 async def test_an_orderly_end_says_offline_and_a_killed_process_does_by_its_last_will(
@@ -136,7 +189,7 @@ async def test_of_a_broker_that_is_killed_and_comes_back_no_event_is_lost_and_al
         broker.kill()
         await flood  # most of it while nobody is there
         assert gauge(sink, "spool_messages") > 200
-        assert gauge(sink, "connected") == 0
+        await until(lambda: gauge(sink, "connected") == 0, "that is noticed", 40)
         await write(3, 0)
         broker.start()
         await until(lambda: not gauge(sink, "spool_messages"), "the spool is empty", 30)

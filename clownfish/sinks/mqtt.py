@@ -6,7 +6,9 @@
     DISCOVERY/…/config           Home Assistant's description of each stream, retained
 
 QoS 1: the broker acknowledges each message before the spool lets go of it. Retained messages are said again at each new
-connection, for a broker that forgot them.
+connection, for a broker that forgot them; those of a stream that the graph has no more are taken back, also by the next
+process, which is why the streams that a broker was told of are kept in a file. Only those: another edge of the same
+name, by mistake or by intent, keeps its own.
 """
 
 from __future__ import annotations
@@ -26,10 +28,13 @@ from clownfish.errors import SinkError
 from clownfish.sinks.base import SinkContext
 from clownfish.sinks.homeassistant import discovery
 from clownfish.sinks.spooled import Spooled, Unreachable, read_secret, record_in
+from clownfish.sinks.told import ToldOf
 from clownfish.spool import Entry
 
 _BATCH = 32
 _GOODBYE_S = 0.5
+_LOOK_S = 1.0
+"""How often it is looked whether streams have gone."""
 _quiet = logging.getLogger("clownfish.mqtt")
 _quiet.setLevel(logging.CRITICAL)  # what goes wrong is said once, by `Spooled`
 
@@ -119,6 +124,7 @@ class Mqtt(Spooled):
         self._base = f"{topic}/{context.edge}"
         self._discovery = discovery
         self._shown: dict[str, Shown] = {}
+        self._told_of = ToldOf(context.state_folder / "mqtt" / f"{context.name}.json", context.tell)
         super().__init__(context, **spool)
 
     def _session(self) -> contextlib.AbstractAsyncContextManager[_Broker]:
@@ -135,6 +141,7 @@ class Mqtt(Spooled):
                     broker = _Broker(self, client)
                     await broker.describe(sorted({*self._context.streams, *self._shown}))
                     await broker.show(self._shown)
+                    await broker.take_back()
                     yield broker
                 finally:  # whoever takes leave of a broker in order has to say it: the will is not sent then
                     with contextlib.suppress(aiomqtt.MqttError):
@@ -170,17 +177,25 @@ class _Broker:
 
     async def show(self, shown: dict[str, Shown]) -> None:
         """What streams show now, retained."""
+        streams = self._sink._context.streams
+        now = {stream: each.state for stream, each in shown.items() if each.state and stream in streams}
+        self._sink._told_of.add(now)
         await _all(
-            self._client.publish(f"{self._sink._base}/{stream}/state", json.dumps(each.state), qos=1, retain=True)
-            for stream, each in shown.items()
-            if each.state
+            self._client.publish(self._state_of(stream), json.dumps(state), qos=1, retain=True)
+            for stream, state in now.items()
         )
+
+    def _state_of(self, stream: str) -> str:
+        return f"{self._sink._base}/{stream}/state"
 
     async def describe(self, streams: Sequence[str]) -> None:
         """Tell Home Assistant of streams that this connection has not told it of."""
-        sink, new = self._sink, [stream for stream in streams if stream not in self._described]
+        sink = self._sink
+        there = sink._context.streams
+        new = [stream for stream in streams if stream not in self._described and stream in there]
         if not sink._discovery:
             return
+        sink._told_of.add(new)
         self._described.update(new)
         await _all(
             self._client.publish(topic, json.dumps(description), qos=1, retain=True)
@@ -188,12 +203,37 @@ class _Broker:
             for topic, description in discovery(sink._discovery, sink._base, sink._context, stream)
         )
 
+    async def take_back(self) -> None:
+        """What the broker retains of streams that are gone, when all is said that there was of them."""
+        sink = self._sink
+        gone = sorted(sink._told_of.streams - sink._context.streams.keys())
+        if not gone or sink.gauges()["spool_messages"]:
+            return
+        topics = [self._state_of(stream) for stream in gone]
+        if sink._discovery:
+            for stream in gone:
+                topics += [topic for topic, _ in discovery(sink._discovery, sink._base, sink._context, stream)]
+        await _all(self._client.publish(topic, b"", qos=1, retain=True) for topic in topics)
+        self._described.difference_update(gone)
+        for stream in gone:
+            sink._shown.pop(stream, None)
+        sink._told_of.remove(gone)
+
     async def lost(self) -> None:
+        looking = asyncio.ensure_future(self._look())
         try:
             async for _ in self._client.messages:
                 pass
         except aiomqtt.MqttError as error:
             raise Unreachable(str(error)) from error
+        finally:
+            looking.cancel()
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            with contextlib.suppress(aiomqtt.MqttError):  # whoever waits for messages sees it, too
+                await self.take_back()
 
 
 async def _all(publishing: Any) -> None:

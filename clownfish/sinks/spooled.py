@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -133,7 +133,7 @@ class Spooled:
                 self._wake.clear()
                 entries = self._spool.peek(self.batch)
                 if entries:
-                    await session.send(entries)
+                    await _unless(lost, session.send(entries))
                     self._spool.acknowledge(entries[-1].number)
                     self._backoff.reset()
                     if self._told:
@@ -142,14 +142,7 @@ class Spooled:
                     await asyncio.sleep(0)  # a target that never makes us wait must not stop `write`
                     continue
                 self._empty.set()
-                woken = asyncio.ensure_future(self._wake.wait())
-                try:
-                    await asyncio.wait([woken, lost], return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    woken.cancel()
-                if lost.done():
-                    lost.result()
-                    raise Unreachable("the target closed the connection")
+                await _unless(lost, self._wake.wait())
         finally:
             lost.cancel()
             with contextlib.suppress(asyncio.CancelledError, Unreachable):
@@ -159,6 +152,25 @@ class Spooled:
         while True:
             await asyncio.sleep(_SYNC_S)
             self._spool.sync()
+
+
+async def _unless(lost: asyncio.Future[None], work: Coroutine[Any, Any, object]) -> None:
+    """Do it; not to its end where the target is lost meanwhile, which a `work` that waits may see late or never.
+
+    Raises Unreachable, and what `work` raises.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        first: list[asyncio.Future[Any]] = [task, lost]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+            return
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    lost.result()
+    raise Unreachable("the target closed the connection")
 
 
 async def never() -> None:
