@@ -204,6 +204,28 @@ async def test_the_end_of_a_stream_waits_for_what_is_outstanding(run_dir: Path, 
         assert it.process.counters.get('dropped{reason="router_expired"}') == 1
 
 
+async def test_streams_that_end_together_end_once_each_whoever_tells(run_dir: Path, local_only: Material) -> None:
+    """Where fusion is away and its queue full, telling of one end takes a while, in which another task looks, too."""
+    tree = edge_tree(run_dir, local_only, Endpoints.ipc(run_dir))
+    tree["uplink"] |= {"deadline_ms": 300}
+    async with neighbour() as bus, serving("uplink", tree) as process:
+        counters, sent, full = process.counters, 'sent{socket="fusion"}', 'dropped{socket="fusion",reason="full"}'
+        windows = bus.outbox(process.config.ipc("uplink"), "windows", hwm=100)
+        room = 256
+        for number in range(room):
+            await windows.put(End(f"before{number}", 7, 0, "end of file"))
+        await until(lambda: counters.get(sent) == room, "the queue is full", 20)
+        names = ["first", "second", "third"]
+        for name in names:
+            await windows.put(window(0, name))
+            await windows.put(End(name, 7, 16, "end of file"))
+        await until(lambda: counters.get('received{socket="windows"}') == room + 2 * len(names), "all have come", 20)
+        for told in range(len(names)):  # each takes a second: the deadline's task is at it
+            await windows.put(End(f"late{told}", 7, 0, "end of file"))
+            await until(lambda told=told: counters.get(full) > told, "one more is given up", 20)  # type: ignore[misc]
+        await until(lambda: counters.get(full) == 2 * len(names), "each was told of once", 20)
+
+
 async def test_a_refusal_is_said_and_taken_back(run_dir: Path, local_only: Material) -> None:
     async with cloud(run_dir, local_only) as it:
         await it.hello()
