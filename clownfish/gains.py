@@ -19,7 +19,7 @@ STREAMS = 64
 """Streams that have figures of their own; all others share theirs, so that labels are few whatever is configured."""
 OTHER = "other"
 _KEPT = 16_384
-"""Windows of all streams whose labels are remembered."""
+"""Windows of all streams whose labels are remembered at most; they are forgotten as they become final."""
 
 
 @dataclass(slots=True)
@@ -103,6 +103,18 @@ class Gains:
         if lag is not None:
             self._gauge("last_lag", result.stream, lag)
         return lag
+
+    def close(self, answers: Iterable[object]) -> None:
+        """Windows whose last word was said can be corrected no more."""
+        for answer in answers:
+            if isinstance(answer, FusedResult) and answer.final:
+                self._said.pop(answer.key, None)
+                self._early.pop(answer.key, None)
+
+    @property
+    def remembered(self) -> int:
+        """Windows of which something is remembered, or was said too early."""
+        return len(self._said) + len(self._early)
 
     def _agree(self, stream: str, agrees: bool) -> None:
         local = "agrees" if agrees else "differs"

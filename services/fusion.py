@@ -124,6 +124,7 @@ class _Fusion:
     async def _emit(self, messages: list[FusedResult | End], taken: LocalResult | RemoteResult | None = None) -> None:
         """Give the sinks what came of `taken`, which a machine took, or of an end or the clock."""
         self._notes.take(messages if taken is None else [taken, *messages])
+        self._gains.close(messages)
         self.wake.set()
         self._count()  # at once: a count that waits for the next status dies with the process
         for message in messages:

@@ -27,7 +27,9 @@ class Bench:
 
     def local(self, stream: str, t: int, label: int, rho: float = 1.0) -> None:
         result = LocalResult(stream, 1, t, SURE[label], rho if t else None, 0, 0)
-        self.gains.local(result, self.streams.local(result, 0.0))
+        answers = self.streams.local(result, 0.0)
+        self.gains.local(result, answers)
+        self.gains.close(answers)
 
     def remote(self, stream: str, t: int, label: int) -> None:
         result = RemoteResult(stream, 1, t, SURE[label], "m")
@@ -35,6 +37,7 @@ class Bench:
         revised = self.streams.remote(result, 0.0)
         if self.streams.unused == unused:
             self.gains.remote(result, revised)
+        self.gains.close(revised)
 
     def counts(self, stream: str = "cam") -> dict[str, int]:
         mine = {key: count for key, count in self.counters.as_dict().items() if f'stream="{stream}"' in key and count}
@@ -63,6 +66,20 @@ def test_an_answer_that_comes_before_the_small_models_corrects_nothing_and_is_co
     bench.local("cam", 0, 0)
     assert bench.counts()['remote_answers{local="differs"}'] == 1
     assert "labels_corrected{}" not in bench.counts()
+
+
+def test_what_can_be_corrected_no_more_is_forgotten() -> None:
+    """A stream's first half an hour cost nine megabytes."""
+    bench = Bench("cam")
+    for t in range(500):
+        if t % 7 == 0:
+            bench.remote("cam", t, 1)
+        bench.local("cam", t, t % 2)
+        if t % 3 == 0 and t > 4:
+            bench.remote("cam", t - 4, 0)
+        assert bench.gains.remembered <= 64 + 1
+    bench.gains.close(bench.streams.finish())
+    assert bench.gains.remembered == 0
 
 
 def test_an_answer_that_changes_nothing_is_not_counted() -> None:
