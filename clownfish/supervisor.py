@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clownfish.backoff import Backoff
 from clownfish.bus import Bus
 from clownfish.control import Control
 from clownfish.errors import ClownfishError
@@ -232,7 +233,7 @@ class Supervisor:
 
     async def _keep(self, child: Child) -> None:
         """Start the process, and again each time it ends."""
-        backoff_s = _BACKOFF_S
+        backoff = Backoff(_BACKOFF_S, _MAX_BACKOFF_S)
         while not self._stopping.is_set():
             process = await self._spawn(child)
             code = await process.wait()
@@ -244,15 +245,14 @@ class Supervisor:
                 self._fail(f"{child.spec.process} cannot start: {await self._last_words(child)}")
                 return
             if time.monotonic() - child.started > _HEALTHY_S:
-                backoff_s = _BACKOFF_S
+                backoff.reset()
             child.restarts += 1
             if not child.ever_ready and child.restarts >= _TRIES:
                 words = await self._last_words(child)
                 self._fail(f"{child.spec.process} ended {_TRIES} times before it was ready: {words}")
                 return
             self._log.warning("process ended, starting it again", process=child.spec.process, reason=reason)
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+            await asyncio.sleep(backoff.next_s())
 
     async def _spawn(self, child: Child) -> asyncio.subprocess.Process:
         service = f"services.{child.spec.service}"

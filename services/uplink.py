@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import re
 import time
 from collections import OrderedDict, deque
@@ -15,6 +14,7 @@ from collections.abc import Iterable
 
 from clownfish.adaptation import Adaptation
 from clownfish.backlog import Backlog, Drop, Lapsed, Send
+from clownfish.backoff import Backoff
 from clownfish.bus import Dealer, credentials, fresh_routing_id
 from clownfish.codecs.runs import StreamEncoder
 from clownfish.errors import CodecError, ConfigError
@@ -168,10 +168,11 @@ class _Uplink:
 
     async def sessions(self) -> None:
         """One session after the other, for ever."""
-        retry_s = _RETRY_S
+        backoff = Backoff(_RETRY_S, _MAX_RETRY_S)
         while True:
-            retry_s = _RETRY_S if await self._session() else min(2 * retry_s, _MAX_RETRY_S)
-            await asyncio.sleep(retry_s * random.uniform(0.5, 1.0))
+            if await self._session():
+                backoff.reset()
+            await asyncio.sleep(backoff.next_s())
 
     async def _session(self) -> bool:
         """One pair of sockets under one fresh routing id. Returns whether the router ever granted credit."""
