@@ -23,8 +23,8 @@ from clownfish.errors import ConfigError
 
 Buffer: TypeAlias = bytearray | memoryview | mmap
 
-BUFFER_BYTES = 3 * 8
-_MAGIC = int.from_bytes(b"clwnmon1", "little", signed=True)
+BUFFER_BYTES = 4 * 8
+_MAGIC = int.from_bytes(b"clwnmon2", "little", signed=True)
 _LAST_MONTH = 12 * 9999 + 11  # what a calendar has
 BUCKET_S = 60.0
 
@@ -44,13 +44,14 @@ class Allowance:
         self._filled: float | None = None
         self._month = None if gb_month is None else gb_month * 1e9
         raw = bytearray(BUFFER_BYTES) if buffer is None else buffer
-        self._record: npt.NDArray[np.int64] = np.frombuffer(raw, np.int64, 3)  # magic, month, bytes
+        self._record: npt.NDArray[np.int64] = np.frombuffer(raw, np.int64, 4)
+        # magic; the month that is counted; its bytes; the month that the calendar showed last
         self.origin: Literal["new", "continued", "reset"] = "continued"
         """How the buffer was found: all zeros, with a sane count, or damaged and therefore emptied (report it)."""
-        magic, month, spent = (int(field) for field in self._record)
-        if magic != _MAGIC or not 0 <= month <= _LAST_MONTH or spent < 0:
+        magic, month, spent, shown = (int(field) for field in self._record)
+        if magic != _MAGIC or not (0 <= month <= _LAST_MONTH and 0 <= shown <= _LAST_MONTH) or spent < 0:
             self.origin = "reset" if self._record.any() else "new"
-            self._record[:] = (0, 0, 0)
+            self._record[:] = 0
             self._record[0] = _MAGIC
 
     def spend(self, size_bytes: int, now: float, utc_s: float) -> None:
@@ -96,11 +97,14 @@ class Allowance:
         self._filled = now if self._filled is None else max(self._filled, now)
 
     def _turn(self, utc_s: float) -> None:
-        """A new month begins with nothing spent. A clock that goes back a month does not give one back."""
-        month = _month(utc_s)
-        if month > self._record[1]:
+        """A new month begins with nothing spent. A clock that goes back a month does not give one back; where it had been
+        wrong (2036) and is right again, the next month is a new one all the same, and not the one after ten years.
+        """
+        month, (counted, _, shown) = _month(utc_s), self._record[1:]
+        if month > counted or month == shown + 1 < counted:
             self._record[2] = 0  # first: killed here, the old month has lost its count, and the new one nothing
             self._record[1] = month
+        self._record[3] = month
 
 
 def _month(utc_s: float) -> int:

@@ -50,9 +50,32 @@ def test_a_calendar_that_goes_back_gives_no_month_back() -> None:
     allowance = Allowance(gb_month=1.0)
     allowance.spend(10**9, 0.0, utc(2026, 12, 1))
     assert allowance.used_up(0.0, utc(2026, 11, 1))
+    assert allowance.used_up(0.0, utc(2026, 12, 2)), "nor by coming back to its own"
 
 
-@pytest.mark.parametrize("place", [0, 15, 23], ids=["no magic", "a month that no calendar has", "less than nothing"])
+def test_a_calendar_that_was_years_ahead_costs_one_month_and_not_years() -> None:
+    buffer = bytearray(BUFFER_BYTES)
+    Allowance(gb_month=1.0, buffer=buffer).spend(10**9, 0.0, utc(2036, 5, 1))
+    assert Allowance(gb_month=1.0, buffer=buffer).used_up(0.0, utc(2026, 11, 30))
+    again = Allowance(gb_month=1.0, buffer=buffer)
+    assert not again.used_up(0.0, utc(2026, 12, 1))
+    again.spend(10**9, 0.0, utc(2026, 12, 5))
+    assert again.used_up(0.0, utc(2026, 12, 31))
+    assert not again.used_up(0.0, utc(2027, 1, 1))
+
+
+def test_a_box_without_a_clock_that_begins_in_1970_each_time_gets_no_month_twice() -> None:
+    buffer = bytearray(BUFFER_BYTES)
+    for day in range(1, 5):
+        allowance = Allowance(gb_month=1.0, buffer=buffer)
+        allowance.left(utc(1970, 1, 1))
+        allowance.spend(3 * 10**8, 0.0, utc(2026, 12, day))
+    assert allowance.used_up(0.0, utc(2026, 12, 5))
+
+
+@pytest.mark.parametrize(
+    "place", [0, 15, 23, 31], ids=["no magic", "a month that no calendar has", "less than nothing", "likewise shown"]
+)
 def test_a_buffer_that_holds_something_else_begins_anew_and_says_so(place: int) -> None:
     when = utc(2026, 11, 1)
     buffer = bytearray(BUFFER_BYTES)
