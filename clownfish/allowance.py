@@ -97,8 +97,8 @@ class Allowance:
         self._filled = now if self._filled is None else max(self._filled, now)
 
     def _turn(self, utc_s: float) -> None:
-        """A new month begins with nothing spent. A clock that goes back a month does not give one back; where it had been
-        wrong (2036) and is right again, the next month is a new one all the same, and not the one after ten years.
+        """A new month begins with nothing spent. A clock that goes back a month does not give one back; where it had
+        been wrong (2036) and is right again, the next month is a new one all the same.
         """
         month, (counted, _, shown) = _month(utc_s), self._record[1:]
         if month > counted or month == shown + 1 < counted:
