@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 
 from clownfish.cli.outcome import Outcome
 from clownfish.cli.tables import plain_table
-from clownfish.evaluation.metrics import accuracy, weighted_f1
+from clownfish.evaluation.metrics import Ints, accuracy, weighted_f1
 from clownfish.messages import Status
 from clownfish.metrics import Histogram
 from clownfish.overview import labelled
@@ -28,6 +30,8 @@ def print_summary(outcome: Outcome, truth: Truth | None, console: Console) -> No
         console.print("[yellow]interrupted; this is what was played until then[/]\n")
     if truth is not None:
         console.print(_accuracy(outcome))
+        if (warning := harm(outcome.confusions)) is not None:
+            console.print(f"[yellow]{warning}[/]")
     else:
         console.print(
             "no ground truth beside the source (a .csv with start_frame, end_frame, label): nothing is scored"
@@ -46,6 +50,19 @@ def _accuracy(outcome: Outcome) -> Table:
             (method, f"{accuracy(matrix):.1%}", f"{weighted_f1(matrix):.1%}", f"[dim]{_MEANS[method]}[/]")
             for method, matrix in outcome.confusions.items()
         ],
+    )
+
+
+def harm(confusions: Mapping[str, Ints]) -> str | None:
+    """What to say where asking the cloud cannot help: its model was no better than the small one."""
+    if not {"edge-only", "cloud-only"} <= confusions.keys():
+        return None
+    edge, cloud = accuracy(confusions["edge-only"]), accuracy(confusions["cloud-only"])
+    if not cloud <= edge:  # nor where nothing was scored
+        return None
+    return (
+        f"the large model is right on {cloud:.1%} of these frames and the small one on {edge:.1%}: asking it cannot "
+        "help here; `clownfish eval streams VIDEO --pair PAIR --confusion` says what it takes for what"
     )
 
 
