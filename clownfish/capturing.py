@@ -60,8 +60,6 @@ class Capture:
         self._log = process.log.bind(stream=stream.name)
         shown_per_s = process.config.page.frames_per_s if process.config.page is not None else 0.0
         self._show_every_ns = int(0.95e9 / shown_per_s) if shown_per_s else 0
-        self._early_ns = random.randrange(self._show_every_ns) if self._show_every_ns else 0
-        """How much sooner the second comes: the page's frames of streams that began together are spread."""
         self._label = f'{{stream="{process.lineup.label(stream.name)}"}}'
         self._pending = 0
         self._epoch = 0
@@ -124,7 +122,7 @@ class Capture:
             else:
                 loop.call_soon_threadsafe(self._process.counters.add, 'frames_dropped{reason="loop"}')
             if self._page is not None and capture_ns - self._shown_ns >= self._show_every_ns:
-                self._shown_ns, self._early_ns = capture_ns - self._early_ns, 0
+                self._shown_ns = capture_ns
                 loop.call_soon_threadsafe(self._show, frame)  # behind what answers wait for
 
         def on_break(frames: int, reason: str) -> None:

@@ -207,7 +207,7 @@ class _Broker:
         """What the broker retains of streams that are gone, when all is said that there was of them."""
         sink = self._sink
         gone = sorted(sink._told_of.streams - sink._context.streams.keys())
-        if not gone or sink.gauges()["spool_messages"]:
+        if not gone or sink._spool.waiting:
             return
         topics = [self._state_of(stream) for stream in gone]
         if sink._discovery:
