@@ -152,7 +152,7 @@ def test_a_cut_off_mp4_without_its_index_says_what_is_missing(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("name", "codec"), [("x.mp4", "libx264"), ("x.avi", "mjpeg")])
-@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("share", [0.5, 0.97])
 def test_a_cut_off_file_gives_the_frames_it_has_and_then_an_error(
     name: str, codec: str, share: float, tmp_path: Path
 ) -> None:

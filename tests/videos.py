@@ -43,7 +43,8 @@ def write_video(
     options = {"movflags": "faststart"} if faststart and path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=Fraction(fps))
-        stream.codec_context.thread_count = 1  # else frames of the same pixels may become other bytes
+        if codec != "mjpeg":
+            stream.codec_context.thread_count = 1  # else frames of the same pixels may become other bytes
         stream.width, stream.height = 64, 48
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for n in range(frames):

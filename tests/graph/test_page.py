@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import struct
@@ -14,8 +15,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from clownfish.lab.graph import pids_of
 from tests.graph import harness
 from tests.graph.harness import PATIENCE_S, Endpoints, Graph, Material, Tree, edge_tree, free_ports, until
 
@@ -111,6 +114,10 @@ async def test_a_viewer_sees_the_past_rewritten_and_cuts_the_link(run_dir: Path,
         rows = looking.rows.values
         await until(lambda: any((row["revision"] or 0) > 0 for row in rows()), "answers are corrected since")
         assert looking.said["names"] == ["cam"]
+        own = os.nice(0)
+        nicer = {name: psutil.Process(pid).nice() - own for name, pid in pids_of(graph.supervisor).items()}
+        assert {name for name, by in nicer.items() if by == 10} == {"page", "router", "worker-0", "sink-answers"}
+        assert {name for name, by in nicer.items() if by == 0} >= {"capture", "window", "local", "fusion", "uplink"}
         await until(lambda: "fusion" in looking.said.get("services", {}), "statuses come")
         assert (await steer(rate_mbit=50, delay_ms=5))[0] == 200
         status, said = await steer(cut=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 
 from clownfish.config import validate
+from clownfish.errors import ConfigError
 from clownfish.messages import Frame, LocalResult, Note
 from clownfish.notes import PAGE
+from clownfish.process import Process
 from clownfish.settings import to_tree
 from tests.graph.harness import Material, edge_tree, free_ports, until
 from tests.services.harness import neighbour, serving
@@ -93,3 +96,17 @@ async def test_who_looks_is_shown_streams_that_come_and_none_that_have_gone(
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
         assert process.state == "ready"
+
+
+async def test_a_page_that_cannot_listen_never_says_that_it_is_ready(
+    run_dir: Path, local_only: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Process, "ready", lambda process, text="": said.append(text))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        tree = {**edge_tree(run_dir, local_only, None), "page": {"listen": listen}}
+        with pytest.raises(ConfigError, match=f"page.listen {listen}: cannot be listened on"):
+            async with serving("page", tree):
+                pass
+    assert said == []
