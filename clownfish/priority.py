@@ -7,16 +7,30 @@ as any other, and be let in as soon as it wakes. So the session's own weight is 
 
 from __future__ import annotations
 
-import contextlib
 import os
+import time
 from pathlib import Path
 
+from clownfish.backoff import Backoff
+
 AUTOGROUP = Path("/proc/self/autogroup")
+_TURNS_S = 5.0
+"""How long to wait for a turn. Linux takes one such change in 0.1 s from all that may not administer it, and answers
+EAGAIN to the others; the services of a graph all come at once.
+"""
 
 
 def give_way(nice: int) -> None:
     """Be nicer to other processes by `nice` (0…19); for good, as the system lets nobody take back what was given."""
     now = os.nice(nice)
-    if os.getsid(0) == os.getpid():  # else the session is a terminal's, with all that runs there
-        with contextlib.suppress(OSError):  # no such thing here: niceness alone does it then
+    if os.getsid(0) != os.getpid():
+        return  # the session is a terminal's, with all that runs there
+    until, backoff = time.monotonic() + _TURNS_S, Backoff(0.05, 0.4)
+    while time.monotonic() < until:
+        try:
             AUTOGROUP.write_text(str(now))
+            return
+        except BlockingIOError:
+            time.sleep(backoff.next_s())
+        except OSError:
+            return  # no such thing here: niceness alone does it then
