@@ -55,6 +55,7 @@ class _Filter:
                 now = time.monotonic()
                 decisions = self._gate.rho(message.key, message.rho, now, message.p)
                 await self._do(decisions, now, "rho", message.key, message.rho)
+                self._goes_on(StreamKey(message.key.stream, message.key.epoch))
 
     async def take_paces(self) -> None:
         """Of an uplink that adapts; any other says nothing."""
@@ -108,6 +109,12 @@ class _Filter:
         if said == {"window", "local"}:
             await self._close(key)
         self.wake.set()
+
+    def _goes_on(self, key: StreamKey) -> None:
+        """`local` is behind `window`, and at work: its End will come."""
+        said = self._ends.get(key)
+        if said is not None:
+            self._ends[key] = (said[0], time.monotonic() + self._patience_s, said[2])
 
     async def _close(self, key: StreamKey) -> None:
         said = self._ends.pop(key, None)

@@ -55,7 +55,7 @@ class Cloud:
     async def known(self, curve: Credentials) -> None:
         guard = self.bus._guard
         assert guard is not None
-        await until(lambda: guard.keys.device(curve.own.public, "edge") is not None, "the folder is read again", 5)
+        await until(lambda: guard.keys.device(curve.own.public, "edge") is not None, "the folder is read again", 20)
 
     def from_device(self, curve: Credentials) -> list[int]:
         return [number for peer, number in self.came if peer.startswith(curve.own.public.encode())]

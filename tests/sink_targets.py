@@ -202,6 +202,8 @@ class Request:
     headers: dict[str, str]
     body: bytes
     status: int
+    at_s: float = 0.0
+    """time.monotonic() when it was answered."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -230,7 +232,7 @@ class HttpServer:
                 server.hang.wait(30)
                 said = server.answer(len(server.requests))
                 status, headers = said or (0, {})
-                server.requests.append(Request(dict(self.headers), body, status))
+                server.requests.append(Request(dict(self.headers), body, status, time.monotonic()))
                 if said is None:
                     self.close_connection = True
                     return
@@ -273,7 +275,7 @@ class KafkaBroker:
         (broker,) = self._cluster.list_topics(timeout=10).brokers.values()
         self.address = f"{broker.host}:{broker.port}"
 
-    def log(self, topic: str = "clownfish", wait_s: float = 1.0) -> list[tuple[str, dict[str, Any]]]:
+    def log(self, topic: str = "clownfish", wait_s: float = 30.0) -> list[tuple[str, dict[str, Any]]]:
         """Key and message of all that is there."""
         import confluent_kafka
 

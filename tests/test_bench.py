@@ -74,11 +74,12 @@ def test_a_yardstick_of_nothing_has_no_ratio_and_all_numbers_are_json() -> None:
 # -- fusion ------------------------------------------------------------------------------------------------------------
 
 
-def test_replay_takes_ten_thousand_windows_a_second_and_more_over_every_network() -> None:
+def test_replay_costs_a_small_multiple_of_fuse_over_every_network() -> None:
+    """10,000 windows a second are seven times FUSE where that was measured; a slow machine is slow at both."""
     lines = replay_lines(repeats=3)
     assert len(lines) == len(NETWORKS)
     for line in lines:
-        assert 0 < dict(line.measured.spread)["min"] < 100, line  # µs of a window
+        assert 0 < dict(line.measured.spread)["min"] < 7 * line.reference.value, line
         assert "windows a second on one core" in line.note
 
 
@@ -304,7 +305,11 @@ def test_a_router_is_measured_with_edges_and_workers_of_stubs(tmp_path: Path) ->
     lines, uses = router_lines(tmp_path, 12, 0.5, lambda text: None)
     assert [line.measured.value > 0 for line in lines] == [True] * 4
     assert ["keys" in line.what for line in lines] == [True] * 4
-    assert all("nothing dropped" in line.note for line in lines)
+    # at half load windows come by the clock: to an edge that stood still more than it has credit for
+    assert all("dropped" in line.note for line in lines)
+    dropped = [set(re.findall(r"\d+ (\w+)", line.note.partition("; dropped: ")[2].partition(";")[0])) for line in lines]
+    assert dropped[::2] == [set(), set()]
+    assert all(reasons <= {"overdrawn"} for reasons in dropped[1::2]), dropped
     assert len(uses) == 4
 
 

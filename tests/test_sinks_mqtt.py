@@ -156,7 +156,7 @@ async def test_who_is_told_to_end_while_it_introduces_itself_says_offline_too(
 ) -> None:
     """It had said `online`, retained, and left without a word: who looked later took it to be there for ever."""
     async with subscribed(broker, "clownfish/box/availability") as heard:
-        many = {f"s{n}": StreamInfo() for n in range(300)}
+        many = {f"s{n}": StreamInfo() for n in range(3000)}
         sink = build("mqtt", replace(context(tmp_path), streams=many), host="127.0.0.1", port=broker.port, **FAST)
         async with running(sink):
             await until(lambda: heard.messages[-1:] == [("clownfish/box/availability", "online")], "online", 40)

@@ -427,7 +427,7 @@ def test_closing_while_a_read_is_blocked_returns_at_once_and_the_read_ends_quiet
     network: Network, stalling: Callable[[bytes], str], tmp_path: Path
 ) -> None:
     data = write_video(tmp_path / "a.ts", 100).read_bytes()
-    source = network(f"http://{stalling(data)}/a.ts", time_outs=TimeOuts(10.0, 0.8))
+    source = network(f"http://{stalling(data)}/a.ts", time_outs=TimeOuts(10.0, 2.5))
     assert isinstance(source, Stream | NetworkStream)
     closing = source._closing if isinstance(source, Stream) else source._capture._closing
     came, failed = threading.Semaphore(0), []
@@ -441,12 +441,12 @@ def test_closing_while_a_read_is_blocked_returns_at_once_and_the_read_ends_quiet
 
     thread = threading.Thread(target=read)
     thread.start()
-    while came.acquire(timeout=0.2):  # until no frame comes any more: the read is blocked
+    while came.acquire(timeout=1.0):  # until no frame comes any more: the read is blocked
         pass
     assert closing.busy.locked()
     source.close()
     assert closing.busy.locked()
-    thread.join(10)
+    thread.join(30)
     assert not thread.is_alive()
     assert closing.released
     assert failed == []

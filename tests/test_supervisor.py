@@ -13,7 +13,7 @@ from clownfish.bus import Bus
 from clownfish.config import validate
 from clownfish.messages import Status
 from clownfish.process import STATUS_SOCKET
-from clownfish.supervisor import Supervisor, plan
+from clownfish.supervisor import Child, Supervisor, plan
 from tests.graph import harness
 from tests.graph.harness import until
 
@@ -90,11 +90,18 @@ async def test_what_is_not_a_process_of_this_graph_says_is_ignored(run_dir: Path
     await supervisor.start()
     bus = Bus(lambda name: None)
     outbox = bus.outbox(config.ipc(STATUS_SOCKET), "status")
-    heard = asyncio.Event()
+    heard, asked = asyncio.Event(), []
+
+    class Children(dict[str, Child]):
+        def get(self, name: str, default: object = None) -> Any:
+            asked.append(name)
+            return super().get(name, default)
+
     supervisor.on_status = heard.set
+    supervisor.children = Children()
     await outbox.put(Status("worker-0", 1, "failed", "x" * 100, {}, {"g": 1.0}, {}))
     await outbox.put(Status("other", 1, "ready", "", {}, {}, {}))
-    await until(lambda: True, "the loop turns")
+    await until(lambda: asked == ["worker-0", "other"], "both are read")
     assert (supervisor.gauge("worker-0", "g"), supervisor.children, heard.is_set()) == (None, {}, False)
     await supervisor.stop(drain=False)
     bus.close(0)

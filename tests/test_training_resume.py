@@ -66,6 +66,7 @@ def write_config(folder: Path, cache: Path) -> Path:
 
 
 def train(folder: Path, cache: Path, *sets: str) -> list[str]:
+    torch.set_num_threads(1)  # as the command does: two add in another order
     lines: list[str] = []
     train_drawn(load_config(write_config(folder, cache), DrawnConfig, sets), lines.append)
     return lines

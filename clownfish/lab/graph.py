@@ -23,6 +23,8 @@ _LOST = ("dropped{", "frames_dropped{", "malformed{")
 """Counters of what a box has lost, beside `windows_skipped` and `windows_missing`."""
 
 _ANSWERS_S = 30.0
+_ANSWERING = ("capture", "window", "local", "fusion")
+"""Processes without which no window is answered."""
 
 Phase = tuple[str, "contextlib.AbstractContextManager[object]"]
 """Names what is measured in its uses; what there is meanwhile."""
@@ -117,12 +119,18 @@ async def _measure(
 
 
 async def _answering(supervisor: Supervisor, before: Mapping[str, tuple[float, Status]] | None = None) -> None:
-    """Until fusion has published that it answered a window, or one more than `before`: a busy machine is slow."""
-    then = before["fusion"][1].counters.get("windows_answered", 0) if before and "fusion" in before else 0
+    """Until fusion has published that it answered a window, or one more than `before`: a busy machine is slow. Those
+    before it must have published something after `before`, too, or the sample would have nothing of theirs.
+    """
+    before = before or {}
+    then = before["fusion"][1].counters.get("windows_answered", 0) if "fusion" in before else 0
 
     def answered() -> bool:
-        status = supervisor.children["fusion"].status
-        return status is not None and status.counters.get("windows_answered", 0) > then
+        children = supervisor.children
+        status = children["fusion"].status
+        if status is None or status.counters.get("windows_answered", 0) <= then:
+            return False
+        return all(children[name].status is not before[name][1] for name in _ANSWERING if name in before)
 
     if "fusion" in supervisor.children:
         with contextlib.suppress(asyncio.TimeoutError):  # then the figures say that there was none

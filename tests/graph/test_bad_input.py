@@ -119,8 +119,11 @@ async def test_a_service_that_runs_already_is_refused_its_run_folder(fresh: Path
 async def test_a_truncated_video_is_answered_up_to_where_it_breaks_off(fresh: Path, material: Material) -> None:
     """The stream beside it does not notice."""
     broken = cut(write_video(fresh / "broken.mp4", 120), 0.6)
-    tree = edge_tree(fresh, material, None)
-    tree["streams"] += [{"name": "broken", "source": str(broken)}, {"name": "none", "source": str(fresh / "none.mp4")}]
+    tree = edge_tree(fresh, material, None, pace="patient")
+    tree["streams"] += [
+        {"name": "broken", "source": str(broken), "pace": "patient"},
+        {"name": "none", "source": str(fresh / "none.mp4")},
+    ]
     async with Graph(tree) as graph:
         await until(lambda: graph.counter("capture", "source_errors") == 2, "both faults are seen")
         await until(

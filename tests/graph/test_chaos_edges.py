@@ -52,6 +52,14 @@ async def roaming(folder: Path, **deadlines_ms: int) -> AsyncIterator[tuple[Prox
         bus.close(0)
 
 
+PASSED_S = 0.3
+"""Longer than an answer is on its way from the proxy to who counts it, and less than a session is given up in."""
+
+
+async def has_session(edge: ScriptedEdge, number: int) -> None:
+    await until(lambda: edge.counters().get("sessions", 0) >= number, f"{edge.name} has session {number}")
+
+
 async def test_an_edge_that_roams_loses_what_was_in_flight_and_sends_it_again_if_it_is_still_of_use(
     run_dir: Path,
 ) -> None:
@@ -59,6 +67,7 @@ async def test_an_edge_that_roams_loses_what_was_in_flight_and_sends_it_again_if
     async with roaming(run_dir, patient=30_000, hasty=1000) as (proxy, edges):
         patient, hasty = edges
         for edge in edges:
+            await has_session(edge, 1)
             edge.offer()
             await until(lambda edge=edge: edge.answered == 1, f"{edge.name} is served")  # type: ignore[misc]
         home = proxy.address
@@ -71,11 +80,15 @@ async def test_an_edge_that_roams_loses_what_was_in_flight_and_sends_it_again_if
 
         await until(in_flight, "they are on their way: six windows, a tenth of a second each")
         assert proxy.roam()
-        before = [edge.answered for edge in edges]
+        before: list[int] = []
+        while before != [edge.answered for edge in edges]:  # what had passed by then has yet to be counted
+            before = [edge.answered for edge in edges]
+            await asyncio.sleep(PASSED_S)
         assert sum(before) < 8, "some are on their way still"
         assert proxy.address != home
         await until(lambda: patient.answered == 4, "what was in flight is sent again, and answered")
         answered = hasty.answered
+        await has_session(hasty, 2)  # its window would not outlive the wait for it
         hasty.offer()
         await until(lambda: hasty.answered == answered + 1, "windows that come later are answered")
         assert proxy.connections == 4, "two of each edge"

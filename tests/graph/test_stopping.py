@@ -14,7 +14,7 @@ from tests.graph.harness import Graph, Material, assert_in_order, edge_tree, unt
 
 
 async def test_the_first_ctrl_c_drains_the_graph_and_the_exit_status_is_0(material: Material, run_dir: Path) -> None:
-    async with up(edge_tree(run_dir / "a", material, None)) as command:
+    async with up(edge_tree(run_dir / "a", material, None, pace="patient")) as command:
         await command.answered(5)
         command.process.send_signal(signal.SIGINT)
         assert await command.ended() == 0

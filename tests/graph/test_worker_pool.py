@@ -17,7 +17,7 @@ from tests.own_model import SLOW, Noting
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 AT = Endpoints.tcp()
-LEASE_S = 2.0
+LEASE_S = 5.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -60,7 +60,7 @@ async def test_a_canary_in_shadow_is_compared_and_heard_by_nobody(cloud: Graph, 
     tree = cloud_tree(cloud_dir, "tests.own_model:Newer", AT)
     del tree["router"]
     async with Graph(tree), asking(AT, Noting.classes) as edge:
-        await until(lambda: cloud.gauge("router", "workers") == 3, "the canary is here")
+        await until(lambda: '"model": "new"' in cloud.log("router"), "the canary is here")
         for t in range(8):
             await edge.ask(t, 10 if t % 2 else 190)
             await edge.over(t)
@@ -88,6 +88,7 @@ async def test_a_worker_that_is_told_to_end_answers_its_batch_and_hands_back_the
         await until(lambda: cloud.counter("router", "requeued") > requeued, "what it had not begun was handed back")
         assert sum(cloud.counter(worker, "jobs_done") for worker in workers) == done + 16
         await until(lambda: not alive(ended), "it ends")
+    await until(lambda: cloud.is_back("worker-0", ended), "another is in its place")
 
 
 async def test_a_router_that_is_told_to_end_answers_what_it_has_and_sends_its_edges_on(cloud: Graph) -> None:

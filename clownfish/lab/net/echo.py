@@ -54,7 +54,7 @@ def echo(opened: socket.socket, address: str, count: int, interval_s: float, wai
     sent_ns = np.zeros(count, np.int64)
     sent_s, rtt_ms = np.zeros(count), np.full(count, np.nan)
     begin = time.monotonic()
-    number, end = 0, begin + count * interval_s + wait_s
+    number, end = 0, begin + count * interval_s
     while True:
         now = time.monotonic()
         if number < count and now >= begin + number * interval_s:
@@ -62,12 +62,15 @@ def echo(opened: socket.socket, address: str, count: int, interval_s: float, wai
             sent_s[number], sent_ns[number] = time.monotonic(), time.time_ns()
             opened.sendto(request, (address, 0))
             number += 1
+            end = time.monotonic() + wait_s  # of the last one, however late this process could send it
             continue
-        if now >= end or (number == count and not np.isnan(rtt_ms).any()):
-            return Echoes(sent_s, rtt_ms)
         due = begin + number * interval_s if number < count else end
         if select.select([opened], [], [], max(0.0, due - now))[0]:
             _read(opened, identity, sent_ns, rtt_ms)
+        elif now >= end and number == count:
+            return Echoes(sent_s, rtt_ms)
+        if number == count and not np.isnan(rtt_ms).any():
+            return Echoes(sent_s, rtt_ms)
 
 
 def _request(identity: int, number: int) -> bytes:
