@@ -44,9 +44,7 @@ async def test_the_setting_goes_down_with_the_link_and_up_again(
             await until(lambda: graph.gauge("uplink", "setting") == 1, "there is room for more")
             link.limit(4_000)
             await until(lambda: graph.gauge("uplink", "setting") == 0, "the link is full")
-            rate = graph.gauge("uplink", "link_mbit_s")
-            assert rate is not None
-            assert rate < 0.2
+            await until(lambda: (graph.gauge("uplink", "link_mbit_s") or 1.0) < 0.2, "and known to be slow")
             answered = graph.counter("uplink", "windows_answered")
             await until(lambda: graph.counter("uplink", "windows_answered") >= answered + 2, "answers still come")
             link.limit(None)

@@ -46,7 +46,7 @@ async def test_the_second_ctrl_c_stops_at_once(material: Material, run_dir: Path
         for pid in command.graph:
             os.kill(pid, signal.SIGSTOP)
         command.process.send_signal(signal.SIGINT)
-        await asyncio.wait([asyncio.ensure_future(command.process.wait())], timeout=0.3)
+        await asyncio.wait([asyncio.ensure_future(command.process.wait())], timeout=1.0)
         assert command.process.returncode is None, "it drained a graph that is stopped"
         command.process.send_signal(signal.SIGINT)
         assert await command.ended() == 130
