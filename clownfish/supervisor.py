@@ -44,7 +44,9 @@ if TYPE_CHECKING:  # else every pool would have pydantic with it
 
 EDGE = ("window", "local", "filter", "uplink", "fusion", "sink", "record")
 _WATCHERS = ("page", "metrics", "trace")
-_GIVE_WAY = ("router", "worker", "pool", "sink", *_WATCHERS)
+_ASIDE = ("sink", *_WATCHERS)
+"""Without them the edge answers all the same."""
+_GIVE_WAY = ("router", "worker", "pool", *_ASIDE)
 """A cloud on the edge's own box gives way to the edge, and so does whoever only looks on, or takes what is answered."""
 _NICE = "10"
 _BACKOFF_S, _MAX_BACKOFF_S, _HEALTHY_S = 0.1, 10.0, 10.0
@@ -108,6 +110,8 @@ class Child:
     failure: str = ""
     failed: asyncio.Event = field(default_factory=asyncio.Event)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it was ready once, or nobody waits for it any more."""
 
     def seen(self, now: float) -> Seen:
         """What `health` is to judge."""
@@ -116,7 +120,7 @@ class Child:
             return Seen("starting", 0.0)
         silent_s = now - self.heard
         if status is None or process.returncode is not None or status.pid != process.pid:
-            return Seen("starting", silent_s)
+            return Seen("starting", silent_s, text="" if self.ever_ready else self.failure)
         return Seen(status.state, silent_s, status.gauges.get(WORKING, 0.0), status.text)
 
 
@@ -125,7 +129,8 @@ class Supervisor:
 
     `launch` says what to put before a process's command, so that it runs elsewhere: in a network namespace, say.
     `specs`: the processes, where they are not those that the configuration's sections say.
-    `kept`: where `config` comes from; then its streams may be changed meanwhile.
+    `kept`: where `config` comes from; then its streams may be changed meanwhile. `keep_going`: a sink, page, metrics or
+    trace that cannot start ends nothing; it is tried again and again.
     """
 
     def __init__(
@@ -135,9 +140,11 @@ class Supervisor:
         launch: Callable[[Spec], Sequence[str]] = lambda spec: (),
         specs: Sequence[Spec] | None = None,
         kept: KeptStreams | None = None,
+        keep_going: bool = False,
     ) -> None:
         self.config = config
         self._kept = kept
+        self._keep_going = keep_going
         self.children = {spec.process: Child(spec) for spec in (plan(config) if specs is None else specs)}
         self.on_status: Callable[[], None] = lambda: None
         """Called after each status."""
@@ -174,7 +181,7 @@ class Supervisor:
             self._tasks.append(asyncio.ensure_future(self._keep(child)))
         awaited = [child for child in before if wait_for_all or child.spec.service in EDGE]
         with contextlib.suppress(asyncio.TimeoutError):
-            await self._or_failure(within(_all_ready(awaited), _READY_S))
+            await self._or_failure(within(_all_settled(awaited), _READY_S))
         capture = self.children.get("capture")
         if capture is not None:
             self._tasks.append(asyncio.ensure_future(self._keep(capture)))
@@ -241,16 +248,17 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             reason = f"signal {-code}" if code < 0 else f"exit status {code}"
-            if code == 2 and not child.ever_ready:
-                self._fail(f"{child.spec.process} cannot start: {await self._last_words(child)}")
-                return
             if time.monotonic() - child.started > _HEALTHY_S:
                 backoff.reset()
             child.restarts += 1
-            if not child.ever_ready and child.restarts >= _TRIES:
+            if not child.ever_ready and (code == 2 or child.restarts >= _TRIES):
                 words = await self._last_words(child)
-                self._fail(f"{child.spec.process} ended {_TRIES} times before it was ready: {words}")
-                return
+                if not (self._keep_going and child.spec.service in _ASIDE):
+                    what = "cannot start" if code == 2 else f"ended {_TRIES} times before it was ready"
+                    self._fail(f"{child.spec.process} {what}: {words}")
+                    return
+                reason = f"{reason}: {words}"
+                child.settled.set()
             self._log.warning("process ended, starting it again", process=child.spec.process, reason=reason)
             await asyncio.sleep(backoff.next_s())
 
@@ -321,6 +329,7 @@ class Supervisor:
                     child.ready_s = time.monotonic() - child.started
                 child.ever_ready = True
                 child.ready.set()
+                child.settled.set()
             self.on_status()
 
     async def _judge_for_ever(self) -> None:
@@ -364,6 +373,6 @@ class Supervisor:
         return lines[-1] if lines else f"{path} is empty"
 
 
-async def _all_ready(children: list[Child]) -> None:
+async def _all_settled(children: list[Child]) -> None:
     for child in children:
-        await child.ready.wait()
+        await child.settled.wait()

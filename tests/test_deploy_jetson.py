@@ -78,7 +78,7 @@ def test_what_the_graph_writes_lies_where_the_unit_lets_it(monkeypatch: pytest.M
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     words = said("ExecStart")[0].split()
-    assert words[1:3] == ["up", "/etc/clownfish/edge.toml"]
+    assert words[1:4] == ["up", "--keep-going", "/etc/clownfish/edge.toml"]
     config = load_config(CONFIG, [words[i + 1] for i, word in enumerate(words) if word == "--set"], environment={})
     assert str(config.run_dir()) == f"/run/{said('RuntimeDirectory')[0]}"
     assert said("RuntimeDirectoryMode") == ["0700"]

@@ -75,22 +75,30 @@ Record = Annotated[
 ]
 
 
+KeepGoing = Annotated[
+    bool,
+    typer.Option(
+        "--keep-going", help="Do without a sink, page, metrics or trace that cannot start, and try it again and again."
+    ),
+]
+
+
 @app.command()
-def up(config: ConfigFile, record: Record = None, sets: Sets = None) -> None:
+def up(config: ConfigFile, record: Record = None, keep_going: KeepGoing = False, sets: Sets = None) -> None:
     """Start a process graph and look after it. Ctrl-C drains it, a second one stops it at once."""
     recorded = [f"record.folder={json.dumps(str(record.absolute()), ensure_ascii=False)}"] if record is not None else []
     settings = load_config(config, [*recorded, *(sets or ())])
     logging.configure("up", settings.log.format, settings.log.level)
-    raise typer.Exit(asyncio.run(_up(settings, KeptStreams(settings))))
+    raise typer.Exit(asyncio.run(_up(settings, KeptStreams(settings), keep_going)))
 
 
-async def _up(settings: Config, kept: KeptStreams | None = None) -> int:
+async def _up(settings: Config, kept: KeptStreams | None = None, keep_going: bool = False) -> int:
     """`kept`: the streams may be changed meanwhile, and were before."""
     settings = settings if kept is None else kept.config
     console = Console(stderr=True)
     # A table that is drawn again and again, and lines that processes write meanwhile, spoil each other.
     table = console.is_terminal and not any(sink.sink.kind == "console" for sink in settings.sinks)
-    supervisor = Supervisor(settings, log_dir=settings.run_dir() if table else None, kept=kept)
+    supervisor = Supervisor(settings, log_dir=settings.run_dir() if table else None, kept=kept, keep_going=keep_going)
     stop = asyncio.Event()
 
     def on_signal() -> None:

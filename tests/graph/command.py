@@ -21,8 +21,10 @@ from tests.graph.harness import PATIENCE_S, alive, until
 class Command:
     """A running `clownfish up`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, file: Path, folder: Path) -> None:
         self.process = process
+        self.file = file
+        """The configuration."""
         self.folder = folder
         self.graph: set[int] = set()
         """Pids of its processes, as far as they were noticed."""
@@ -54,7 +56,7 @@ class Command:
 
 @asynccontextmanager
 async def up(
-    tree: dict[str, Any], environment: Mapping[str, str] | None = None, log: Path | None = None
+    tree: dict[str, Any], *options: str, environment: Mapping[str, str] | None = None, log: Path | None = None
 ) -> AsyncIterator[Command]:
     """Of a tree whose first sink is `jsonl`. `environment`: what is added to ours; `log`: where it may write."""
     folder = harness.folder()
@@ -62,11 +64,11 @@ async def up(
     file.write_text(as_toml({**tree, "graph": {"run_dir": str(folder / "run")}}))
     with (log or Path(os.devnull)).open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "clownfish", "up", str(file)),
+            *(sys.executable, "-m", "clownfish", "up", *options, str(file)),
             stderr=errors,
             env={**os.environ, **(environment or {})},
         )
-    command = Command(process, Path(tree["sinks"][0]["sink"]["path"]).parent)
+    command = Command(process, file, Path(tree["sinks"][0]["sink"]["path"]).parent)
     try:
         yield command
     finally:

@@ -38,7 +38,7 @@ DAMAGE = {"*.allowance": half, "*.events": noise, "*.segment": half, "acked": no
 async def test_after_a_cut_of_power_the_graph_comes_back_whatever_is_left(material: Material, run_dir: Path) -> None:
     state, log, notify = run_dir / "state", run_dir / "log", run_dir / "notify"
     state.mkdir()
-    async with up(tree(state, material), {"XDG_STATE_HOME": str(state)}) as command:
+    async with up(tree(state, material), environment={"XDG_STATE_HOME": str(state)}) as command:
         await command.answered(8)
         await until(lambda: all(any(state.rglob(each)) for each in DAMAGE), "all have kept something")
         command.kill()
@@ -58,7 +58,7 @@ async def test_after_a_cut_of_power_the_graph_comes_back_whatever_is_left(materi
                     return any(words in each for each in heard)
 
         told = {"XDG_STATE_HOME": str(state), "NOTIFY_SOCKET": str(notify), "WATCHDOG_USEC": "1500000"}
-        async with up(tree(state, material), told, log) as command:
+        async with up(tree(state, material), environment=told, log=log) as command:
             await until(lambda: says("READY=1"), "systemd hears that it is ready")
             await until(lambda: says("STATUS=all is well"), "every process does its work")
             await command.answered(len(command.answers()) + 3)
