@@ -7,8 +7,8 @@ PIP := $(BIN)/pip --disable-pip-version-check
 # What an edge box may use, beside what it always needs. pip judges markers by the machine it runs on; uv by the one that is asked for.
 EDGE_EXTRAS := torch video onnx mqtt kafka parquet web otel
 
-# Tests that start graphs, links and benches have the machine for themselves; the others share it.
-ALONE := tests/graph tests/net tests/services tests/test_bench.py tests/test_engines.py tests/test_doctor.py
+# Tests that start graphs, links and benches wait most of their time: they share the machine with each other, not with tests that work.
+WAITING := tests/graph tests/net tests/services tests/test_bench.py tests/test_engines.py tests/test_doctor.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check check-jetson docs docs-external format bench clean
@@ -25,8 +25,8 @@ test: $(VENV)/.dev ## Run the tests (PYTEST_ARGS="tests/test_gate.py -k …": so
 ifdef PYTEST_ARGS
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests $(addprefix --ignore ,$(ALONE))
-	$(BIN)/python -m pytest $(ALONE)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests $(addprefix --ignore ,$(WAITING))
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(WAITING)
 endif
 
 check: $(VENV)/.dev ## Lint and types; build the documentation, whose links must hold

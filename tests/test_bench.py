@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,14 @@ from clownfish.zoo import read_classes
 from tests.graph import harness
 
 TINY = Effort(fusion_repeats=1, fusion_calls=2, settle_s=1.0, graph_s=2.0, streams_s=2.0, resolution=1.0)
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with room for sockets, whose paths may have a hundred bytes."""
+    path = harness.folder()
+    yield path
+    harness.remove(path)
 
 
 @pytest.fixture(scope="module")
@@ -232,8 +241,8 @@ def test_an_own_model_that_is_none_is_refused_with_the_reason(name: str, says: s
 
 
 @pytest.mark.graph
-def test_a_stream_over_the_free_model_is_held_or_it_is_said_why_not(clip: str, tmp_path: Path) -> None:
-    trial = try_streams(tmp_path, clip, streams=1, settle_s=1.5, sample_s=2.0)
+def test_a_stream_over_the_free_model_is_held_or_it_is_said_why_not(clip: str, short: Path) -> None:
+    trial = try_streams(short, clip, streams=1, settle_s=1.5, sample_s=2.0)
     assert {use.process for use in trial.sample.uses} == {"sink-answers", "fusion", "local", "window", "capture"}
     assert trial.sample.counters["fusion"]["windows_answered"] > 0
     assert bool(trial.failure) == (bool(trial.sample.lost(EDGE)) or trial.sample.answered_per_s < 0.97 * 7.5)
@@ -299,10 +308,10 @@ def test_an_uplink_has_many_sessions_with_a_router_that_does_not_stay() -> None:
 
 
 @pytest.mark.graph
-def test_a_router_is_measured_with_edges_and_workers_of_stubs(tmp_path: Path) -> None:
+def test_a_router_is_measured_with_edges_and_workers_of_stubs(short: Path) -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs two cores")
-    lines, uses = router_lines(tmp_path, 12, 0.5, lambda text: None)
+    lines, uses = router_lines(short, 12, 0.5, lambda text: None)
     assert [line.measured.value > 0 for line in lines] == [True] * 4
     assert ["keys" in line.what for line in lines] == [True] * 4
     # at half load windows come by the clock: to an edge that stood still more than it has credit for
@@ -314,11 +323,11 @@ def test_a_router_is_measured_with_edges_and_workers_of_stubs(tmp_path: Path) ->
 
 
 @pytest.mark.graph
-def test_a_pool_is_measured_beside_the_bare_loop(clip: str, tmp_path: Path) -> None:
+def test_a_pool_is_measured_beside_the_bare_loop(clip: str, short: Path) -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs two cores")
     cores, others = divided()
-    ours = next(_ways(tmp_path, FREE, 1, clip, read_windows(clip, 4), cores, others))
+    ours = next(_ways(short, FREE, 1, clip, read_windows(clip, 4), cores, others))
     line = _line(ours, FREE, 1, clip, cores, 0.6)
     assert 0 < line.measured.value < line.reference.value, "a model that costs nothing leaves the pool's own cost"
 
