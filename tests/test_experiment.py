@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clownfish.cli.experiment import METHODS, Experiment, options_of, read_experiment
+from clownfish.cli.experiment import METHODS, Experiment, Result, _add_counts, options_of, read_experiment
 from clownfish.cli.options import build_config
+from clownfish.cli.outcome import Outcome
+from clownfish.config import validate
 from clownfish.errors import ConfigError
 from clownfish.filters import FILTERS
 from clownfish.filters.base import Verdict
 from clownfish.lab import discard
 from clownfish.lab.net.profile import read_profile
+from clownfish.messages import Status
 from clownfish.models.description import read_description
 from clownfish.models.load import load_model
 from clownfish.models.own import own_model
@@ -113,3 +116,18 @@ def test_a_wrong_file_is_named_with_what_is_wrong_in_it(tmp_path: Path, text: st
     path.write_text(text)
     with pytest.raises(ConfigError, match=says):
         read_experiment(str(path))
+
+
+def test_windows_that_the_uplink_had_when_it_ended_are_lost_for_a_reason_too() -> None:
+    """A cloud that stood still for longer than fusion waits at the end."""
+    config = validate({"streams": [{"name": "cam", "source": "x.mp4"}], "local": {"model": "x"}}, "test")
+    window = Status("window", 1, "ended", "", {"windows": 27}, {}, {})
+    counters = {"windows_offered": 25, "windows_answered": 11, 'dropped{reason="superseded"}': 8}
+    uplink = Status("uplink", 1, "ended", "", counters, {"waiting": 4.0, "in_flight": 2.0}, {})
+    result = Result("cloud-only", "regional", "link", "own", 1, "png")
+    _add_counts(result, Outcome(config, statuses={"window": window, "uplink": uplink}))
+    assert result.lost == {"superseded": 8, "left_at_the_end": 8}
+    usual = Result("clownfish", "regional", "link", "own", 6, "png")  # a filter that sends some, and nothing left
+    uplink.gauges.update({"waiting": 0.0, "in_flight": 0.0})
+    _add_counts(usual, Outcome(config, statuses={"window": window, "uplink": uplink}))
+    assert usual.lost == {"superseded": 8}

@@ -340,6 +340,11 @@ def _add_counts(result: Result, outcome: Outcome) -> None:
         result.age_bound.merge(uplink.histograms.get("age_bound", {}))
         result.beyond_bound += int(uplink.counters.get("windows_beyond_bound", 0))
         _add(result.lost, labelled(uplink.counters, "dropped", "reason"))
+        left = round(sum(uplink.gauges.get(name, 0) for name in ("waiting", "in_flight")))
+        window = outcome.statuses.get("window")
+        if result.method == "cloud-only" and window is not None:  # each is sent: what is not yet was still on its way
+            left += max(0, window.counters.get("windows", 0) - uplink.counters.get("windows_offered", 0))
+        _add(result.lost, {"left_at_the_end": left} if left else {})
 
 
 def _score(part: Part, result: Result, config: Config, outcome: Outcome, answers: Path, pair: str) -> None:
