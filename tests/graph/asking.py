@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,10 +18,15 @@ _FROM_ROUTER = (Credit, Refused, Missing, Answer, Dropped, Again)
 SIZE = 16
 
 
+_EPOCHS = itertools.count(7)
+"""One for each session: a router remembers by their keys what windows did to workers."""
+
+
 class Edge:
     """One session. What the router said is in `answers`, `dropped`, `refused` and `again`."""
 
     def __init__(self, control: Dealer, data: Dealer) -> None:
+        self._epoch = next(_EPOCHS)
         self._control = control
         self._data = data
         self.credit = 0
@@ -56,8 +62,8 @@ class Edge:
         numbers = tuple(range(16 * t, 16 * t + 16))
         data = Raw().encode(np.full((SIZE, SIZE, 3), colour, np.uint8))
         for n in numbers:
-            await self._data.put(FrameData("cam", 7, n, n, 0, "raw", SIZE, SIZE, data))
-        await self._data.put(WindowRequest("cam", 7, t, numbers, deadline_ms))
+            await self._data.put(FrameData("cam", self._epoch, n, n, 0, "raw", SIZE, SIZE, data))
+        await self._data.put(WindowRequest("cam", self._epoch, t, numbers, deadline_ms))
 
     async def over(self, *windows: int) -> None:
         """Wait until these are answered or dropped."""
