@@ -7,11 +7,13 @@ import random
 import socket
 from pathlib import Path
 
+_CONNECTIONS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _TRIES = 1000
+_LOWEST, _HIGHEST, _ENOUGH = 10_000, 65_535, 1000
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different ones, none that Linux would give to a connection that somebody opens meanwhile."""
+    """So many different ones; where there is room for that, none that Linux gives to connections that others open."""
     first, last = _range()
     dice = random.SystemRandom()  # many processes look at once: each elsewhere
     with contextlib.ExitStack() as stack:
@@ -27,12 +29,13 @@ def free_ports(count: int) -> list[int]:
 
 
 def _range() -> tuple[int, int]:
-    """Beside what connections get where Linux says that; else any."""
+    """Below or above those of connections, whichever are more."""
     try:
-        first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+        first, last = map(int, _CONNECTIONS.read_text().split())
     except OSError:
-        first, last = 32768, 60999
-    return max(((10000, first - 1), (last + 1, 65535)), key=lambda found: found[1] - found[0])
+        first, last = 32768, 60999  # as Linux has it by default
+    widest = max(((_LOWEST, first - 1), (last + 1, _HIGHEST)), key=lambda found: found[1] - found[0])
+    return widest if widest[1] - widest[0] > _ENOUGH else (_LOWEST, _HIGHEST)
 
 
 def free_port() -> int:
