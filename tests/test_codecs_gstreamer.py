@@ -124,7 +124,7 @@ def test_an_encoder_that_nobody_needs_any_more_leaves_no_process() -> None:
         ("nosuchencoder", "no element"),
         ("x264enc !", "."),
         ("x264enc tune=zerolatency sliced-threads=true threads=2", "one slice"),
-        ("x264enc", "(delay|no picture came within)"),
+        ("x264enc", "delay"),
         ("fakesink fakesrc", "."),
     ],
     ids=["missing", "syntax", "slices", "delay", "elsewhere"],
@@ -133,7 +133,7 @@ def test_a_pipeline_that_does_not_work_is_a_configuration_error(
     pipeline: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened()  # skips where there is no x264enc
-    if "delay" in why:  # the others end by themselves
+    if why == "delay":  # the others end by themselves
         monkeypatch.setattr(gstreamer, "_START_MS", 3000)
     with pytest.raises(ConfigError, match=f"does not work: .*{why}"):
         Plugin("gstreamer", {"pipeline": pipeline}).build(CODECS)

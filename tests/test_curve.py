@@ -14,7 +14,7 @@ import pytest_asyncio
 import zmq
 
 from clownfish.bus import Credentials, Encoded, fresh_routing_id, new_pair
-from clownfish.bus.curve import _RELOAD_S, WAITING, Door
+from clownfish.bus.curve import WAITING, Door
 from clownfish.errors import ConfigError
 from clownfish.keys import Key
 from clownfish.limits import Shunned
@@ -111,7 +111,6 @@ async def test_a_device_that_is_authorized_later_comes_in_then(cloud: Cloud) -> 
 
 
 async def test_a_revoked_device_is_cut_off_within_a_second_and_cannot_come_back(cloud: Cloud) -> None:
-    assert _RELOAD_S <= 0.5, "it looks twice a second, whatever a busy machine makes of that"
     door, honest = await cloud.device("door"), await cloud.device("honest")
     dealer, other = cloud.dealer(door), cloud.dealer(honest)
     for each in (dealer, other):
@@ -119,7 +118,7 @@ async def test_a_revoked_device_is_cut_off_within_a_second_and_cannot_come_back(
     await until(lambda: len(cloud.came) == 2, "both are in", GRACE_S)
     trouble = asyncio.ensure_future(dealer.trouble())
     cloud.keys.revoke("door")
-    await until(lambda: cloud.revoked == ["door"], "the router has seen it", GRACE_S)
+    await until(lambda: cloud.revoked == ["door"], "the router has seen it", 1.0)
     dealer.try_send(Ping(2))
     assert "revoked" in await asyncio.wait_for(trouble, GRACE_S), "its connection is cut, and it is not let in again"
     await asyncio.wait_for(other.put(Ping(3)), GRACE_S)

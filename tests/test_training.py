@@ -158,7 +158,7 @@ def test_a_refit_leaves_nothing_for_patience_to_watch(root: Path, tmp_path: Path
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"the loss is (nan|inf).*lower learning_rate"):
+    with pytest.raises(ModelError, match=r"the loss is nan.*lower learning_rate"):
         train_classifier(configured(root, tmp_path, learning_rate=1e30), quiet)
 
 

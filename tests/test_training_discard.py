@@ -153,7 +153,7 @@ def test_calibrate_writes_a_better_temperature_and_the_same_windows_are_sent(tra
     assert lines[0] in said
     again = read_description(str(folder / "discard"))
     assert again.temperature == pytest.approx(right.temperature, rel=1e-3)
-    assert again.threshold == pytest.approx(right.threshold, rel=1e-2, abs=2e-4)
+    assert again.threshold == pytest.approx(right.threshold, rel=1e-2)
 
 
 def test_calibrate_refuses_a_model_of_other_classes_and_streams_that_there_are_not(trained: tuple[Path, str]) -> None:

@@ -161,7 +161,7 @@ def test_a_network_of_other_keypoints_is_refused_before_anything_is_drawn(tmp_pa
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_no_checkpoint_of_it(tmp_path: Path) -> None:
     fit = KeypointFit(frames=64, frames_per_epoch=64, batch=16, streams_at_once=1, learning_rate=1e30, bfloat16=False)
     checkpoint = Checkpoint(tmp_path, {}, {})
-    with pytest.raises(ModelError, match=r"the loss is (nan|inf) in epoch 1: lower learning_rate"):
+    with pytest.raises(ModelError, match="the loss is nan in epoch 1: lower learning_rate"):
         teach_keypoints(network(), SHAPE, ("front",), fit, checkpoint, 1, lambda line: None)
     assert not checkpoint.exists()
 
@@ -170,5 +170,5 @@ def test_a_loss_over_time_that_is_not_finite_stops_the_run() -> None:
     net = network()
     features = np.random.default_rng(0).normal(size=(64, net.features)).astype(np.float16)
     table = FrameTable(features, np.arange(64) % 2, np.arange(60))
-    with pytest.raises(ModelError, match=r"over time: the loss is (nan|inf) in epoch 1: lower learning_rate"):
+    with pytest.raises(ModelError, match="over time: the loss is nan in epoch 1: lower learning_rate"):
         train_over_time(net, SHAPE, table, OverTimeFit(learning_rate=1e30), 1, lambda line: None)

@@ -58,8 +58,7 @@ async def edge(cloud: Graph, run_dir: Path, material: Material, keys: Keyring) -
     async with Graph(tree) as graph:
         await until(lambda: remote_results(graph) > 0, "remote answers arrive")
         yield graph
-        silences = graph.log("uplink").count("the router says nothing any more")  # where the machine stood still
-        assert graph.counter("uplink", "sessions") == 1 + silences, "the honest edge kept its one session"
+        assert graph.counter("uplink", "sessions") == 1, "the honest edge kept its one session"
         assert graph.counter("uplink", "handshakes_failed") == 0
         assert_in_order(graph.results())
 

@@ -26,9 +26,9 @@ def timeline(**shape: float) -> Timeline:
 
 
 WRONG: dict[str, tuple[dict[str, float], dict[str, float], set[str]]] = {
-    "early": ({"delay_ms": 20}, {"delay_ms": 8}, {"rtt"}),
+    "early": ({"delay_ms": 20}, {"delay_ms": 17}, {"rtt"}),
     "late": ({"delay_ms": 20}, {"delay_ms": 23}, {"rtt"}),
-    "fast": ({"rate_mbit": 5}, {"rate_mbit": 10}, {"up"}),
+    "fast": ({"rate_mbit": 5}, {"rate_mbit": 6}, {"up"}),
     "slow": ({"rate_mbit": 5}, {"rate_mbit": 4}, {"up"}),
     "lossy": ({"loss": 0.02}, {"loss": 0.1}, {"loss"}),
 }
